@@ -1,0 +1,6 @@
+"""Recipes: what a run is, as one frozen, validated object."""
+
+from svitt_ego.config.load import dump_recipe, load_recipe
+from svitt_ego.config.schema import ConfigError, Recipe
+
+__all__ = ["ConfigError", "Recipe", "dump_recipe", "load_recipe"]

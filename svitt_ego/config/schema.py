@@ -1,0 +1,321 @@
+"""The recipe: everything one run needs to know, validated at construction and then frozen.
+
+A recipe is the product of a YAML file and ``--set`` overrides (`svitt_ego.config.load`). Each class
+checks what it can see by itself; a parent checks what needs two of its children. Numbers that are
+not from the SViTT-Ego paper are SViTT's defaults.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+KeepRate = Annotated[float, Field(gt=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class ConfigError(ValueError):
+    """A recipe or DeepSpeed config that cannot be used: one line with file, key, value, mend."""
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, nothing is coerced, nothing can change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def divisors(number: int) -> list[int]:
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def complain(key: str, value: object, allowed: str) -> ValueError:
+    """An error of a section's own check; `load` prefixes the file and the section's path."""
+    return ValueError(f"{key} = {value!r}: {allowed}")
+
+
+class EdgeSparsity(Section):
+    """Block-sparse attention (K_l, K_r, G): a block of queries sees K_l local, K_r random blocks."""
+
+    local_blocks: PositiveInt = 1
+    """K_l, odd: the query's own block and (K_l - 1) / 2 neighbours on each side, wrapping."""
+    random_blocks: Count = 3
+    """K_r: distinct blocks that are not local, drawn anew each training step and layer."""
+    block_size: PositiveInt = 56
+    """G: consecutive tokens in a block."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "EdgeSparsity":
+        if self.local_blocks % 2 == 0:
+            raise complain("local_blocks", self.local_blocks, "must be odd")
+        return self
+
+
+class NodeSparsity(Section):
+    """After each listed layer keep the ceil(keep_rate * n) tokens [CLS] attends to most."""
+
+    layers: Annotated[tuple[Count, ...], Strict(False)]
+    """Layers, counted from 0, after which tokens are dropped."""
+    keep_rate: KeepRate
+
+
+def check_drop_layers(node: NodeSparsity | None, layers: int) -> None:
+    if node is None:
+        return
+    if any(layer >= layers for layer in node.layers):
+        allowed = f"layers are counted from 0 and must be below {layers}"
+        raise complain("node_sparsity.layers", list(node.layers), allowed)
+    if list(node.layers) != sorted(set(node.layers)):
+        raise complain("node_sparsity.layers", list(node.layers), "must rise, without repeats")
+
+
+class TransformerSize(Section):
+    """What every encoder has: depth and widths."""
+
+    layers: PositiveInt
+    width: PositiveInt = 768
+    heads: PositiveInt = 12
+    mlp_width: PositiveInt = 3072
+    layer_norm_eps: Annotated[float, Field(gt=0)] = 1e-12
+
+    @model_validator(mode="after")
+    def _check_size(self) -> "TransformerSize":
+        if self.width % self.heads:
+            allowed = ", ".join(map(str, divisors(self.width)))
+            raise complain("heads", self.heads, f"must divide width {self.width}: {allowed}")
+        return self
+
+
+class VideoEncoder(TransformerSize):
+    """BEiT inflated to video: joint space-time attention over frames x (image/patch)^2 + [CLS]."""
+
+    layers: PositiveInt = 12
+    image_size: PositiveInt = 224
+    """Height and width of a frame, pixels."""
+    patch_size: PositiveInt = 16
+    max_frames: PositiveInt = 4
+    """T of the relative position bias table; a clip has at most so many frames."""
+    layer_scale: Annotated[float, Field(gt=0)] = 0.1
+    drop_path: Probability = 0.1
+    """Stochastic depth of the last layer; grows linearly from 0 at the first."""
+    pixel_mean: Annotated[float, Field(ge=0, le=1)] = 0.5
+    pixel_std: Annotated[float, Field(gt=0)] = 0.5
+    """Pixels enter as uint8 and are normalised (x / 255 - mean) / std on the device."""
+    pooling: Literal["cls", "mean"] = "cls"
+    """SViTT-Ego pools [CLS]; SViTT pools the mean of the patch tokens."""
+    dense_attention: Literal["materialised", "efficient"] = "efficient"
+    """How attention without edge sparsity is computed: BEiT's way, storing the probabilities, or
+    the best exact kernel that does not. Same values."""
+    edge_sparsity: EdgeSparsity | None = EdgeSparsity()
+    """null: dense attention."""
+    node_sparsity: NodeSparsity | None = NodeSparsity(layers=(3, 6, 9), keep_rate=0.7)
+    """null: every token is kept."""
+    pretrained: str | None = None
+    """BEiT checkpoint to start from: a path or hub name."""
+
+    @property
+    def grid_size(self) -> int:
+        """Patches along one side of a frame."""
+        return self.image_size // self.patch_size
+
+    @property
+    def patches_per_frame(self) -> int:
+        return self.grid_size**2
+
+    @model_validator(mode="after")
+    def _check(self) -> "VideoEncoder":
+        if self.image_size % self.patch_size:
+            allowed = ", ".join(map(str, divisors(self.image_size)))
+            message = f"must divide image_size {self.image_size}: {allowed}"
+            raise complain("patch_size", self.patch_size, message)
+        check_drop_layers(self.node_sparsity, self.layers)
+        return self
+
+
+class TextEncoder(TransformerSize):
+    """The first layers of BERT. The fusion encoder continues with the same widths."""
+
+    layers: PositiveInt = 9
+    vocabulary_size: PositiveInt = 30522
+    max_positions: PositiveInt = 512
+    dropout: Probability = 0.1
+    """Of embeddings, attention probabilities and layer outputs, as in BERT."""
+    pretrained: str | None = None
+    """BERT checkpoint for text and fusion layers: a path or hub name."""
+
+
+class FusionEncoder(Section):
+    """The last layers of BERT with cross-attention to the video tokens."""
+
+    layers: PositiveInt = 3
+    node_sparsity: NodeSparsity | None = NodeSparsity(layers=(1,), keep_rate=0.1)
+    """Video tokens kept after the cross-attention of a layer, so effective from the next one."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "FusionEncoder":
+        check_drop_layers(self.node_sparsity, self.layers)
+        return self
+
+
+class Temperature(Section):
+    """Divides the cosine similarities of the contrastive loss."""
+
+    initial: Annotated[float, Field(gt=0)] = 0.07
+    learnable: bool = True
+    minimum: Annotated[float, Field(gt=0)] = 0.001
+    maximum: Annotated[float, Field(gt=0)] = 0.5
+
+    @model_validator(mode="after")
+    def _check(self) -> "Temperature":
+        if not self.minimum <= self.initial <= self.maximum:
+            allowed = f"must lie in [{self.minimum}, {self.maximum}]"
+            raise complain("initial", self.initial, allowed)
+        return self
+
+
+class Model(Section):
+    """The whole of SViTT-Ego."""
+
+    video: VideoEncoder = VideoEncoder()
+    text: TextEncoder = TextEncoder()
+    fusion: FusionEncoder = FusionEncoder()
+    projection_width: PositiveInt = 256
+    """Width of the features that the contrastive loss compares."""
+    temperature: Temperature = Temperature()
+
+
+class Contrastive(Section):
+    """EgoNCE (EgoVLP eq. 2-3) or InfoNCE between pooled video and text features."""
+
+    name: Literal["egonce", "infonce"] = "egonce"
+    weight: Weight = 1.0
+    scene_negatives: bool = True
+    """Add one scene-aware negative clip and text to each anchor: 2N videos enter the encoder."""
+
+
+class VideoTextMatching(Section):
+    weight: Weight = 1.0
+
+
+class MaskedLanguageModelling(Section):
+    weight: Weight = 1.0
+    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+class Objectives(Section):
+    """The training loss is the weighted sum; an objective of weight 0 is not computed."""
+
+    contrastive: Contrastive = Contrastive()
+    vtm: VideoTextMatching = VideoTextMatching()
+    mlm: MaskedLanguageModelling = MaskedLanguageModelling()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Objectives":
+        if self.contrastive.weight == self.vtm.weight == self.mlm.weight == 0:
+            raise complain("contrastive.weight", 0.0, "one of the objectives needs a weight > 0")
+        return self
+
+
+class VideoFiles(Section):
+    """Where a video's files are and how they are named."""
+
+    root: str
+    layout: Literal["index", "start_second", "whole"] = "index"
+    """index: {root}/{uid}/{k}.mp4, chunk k covers [k, k+1) * chunk_s (EgoVLP); start_second:
+    {root}/{uid}.mp4/{start}.mp4 (LaViLa, AVION); whole: {root}/{uid}.mp4."""
+    chunk_s: Annotated[float, Field(gt=0)] = 600.0
+    """Length of a chunk; unused by the layout `whole`."""
+
+
+class Augmentation(Section):
+    """Training only, the same for all frames of a clip. Evaluation resizes and does not crop."""
+
+    crop_scale: Annotated[tuple[KeepRate, KeepRate], Strict(False)] = (0.5, 1.0)
+    """Range of the crop's share of the frame's area; (1, 1) is no crop."""
+    horizontal_flip: bool = True
+    """Switch off where left and right are labels, as in EgoSynth."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Augmentation":
+        if self.crop_scale[0] > self.crop_scale[1]:
+            raise complain("crop_scale", list(self.crop_scale), "must be [smallest, largest]")
+        return self
+
+
+class Data(Section):
+    metadata: str
+    """egoclip.csv, tab-separated."""
+    videos: VideoFiles
+    tokenizer: str = "bert-base-uncased"
+    """Hugging Face tokenizer: a path or hub name."""
+    frames: PositiveInt = 4
+    """Frames of a clip."""
+    max_text_tokens: Annotated[int, Field(ge=3)] = 32
+    """Longer narrations are cut, [CLS] and [SEP] included."""
+    augmentation: Augmentation = Augmentation()
+    epoch_share: KeepRate = 1.0
+    """Random share of the rows that makes an epoch (the paper's objective study uses 0.1)."""
+    workers: Count = 2
+    """Loader processes of each rank."""
+    max_unreadable_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Unreadable clips are replaced and counted; above this share training stops."""
+
+
+class Optimisation(Section):
+    """AdamW without decay on biases and 1-D parameters; linear warm-up, then cosine."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+    final_learning_rate_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The cosine ends at this share of learning_rate."""
+    weight_decay: Weight = 0.02
+    betas: Annotated[tuple[Probability, Probability], Strict(False)] = (0.9, 0.999)
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    gradient_clipping: Weight = 0.0
+    """Largest global gradient norm; 0: no clipping."""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
+
+
+class Training(Section):
+    epochs: PositiveInt = 10
+    micro_batch_size: PositiveInt = 8
+    """Anchors of one rank in one forward pass; scene-aware negatives come on top."""
+    gradient_accumulation_steps: PositiveInt = 1
+    recompute: Literal["none", "layers"] = "none"
+    """Activation checkpointing: `layers` keeps only the input of each layer."""
+    checkpoint_every_steps: PositiveInt = 1000
+    keep_checkpoints: PositiveInt = 3
+    """The newest so many are kept."""
+
+
+class Evaluation(Section):
+    """Files of the evaluations that follow training; null where there is none."""
+
+    egomcq: str | None = None
+    micro_batch_size: PositiveInt = 32
+
+
+class Recipe(Section):
+    """One run."""
+
+    name: Annotated[str, Field(min_length=1)]
+    seed: Count = 0
+    model: Model = Model()
+    objectives: Objectives = Objectives()
+    data: Data
+    optimisation: Optimisation = Optimisation()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Recipe":
+        if self.data.frames > self.model.video.max_frames:
+            allowed = f"at most model.video.max_frames = {self.model.video.max_frames}"
+            raise complain("data.frames", self.data.frames, allowed)
+        if self.data.max_text_tokens > self.model.text.max_positions:
+            allowed = f"at most model.text.max_positions = {self.model.text.max_positions}"
+            raise complain("data.max_text_tokens", self.data.max_text_tokens, allowed)
+        if self.optimisation.warmup_epochs > self.training.epochs:
+            allowed = f"at most training.epochs = {self.training.epochs}"
+            raise complain("optimisation.warmup_epochs", self.optimisation.warmup_epochs, allowed)
+        return self

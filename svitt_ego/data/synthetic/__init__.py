@@ -1,0 +1,1 @@
+"""EgoSynth: a first-person video-text dataset generated from a seed."""
