@@ -36,7 +36,7 @@ def complain(key: str, value: object, allowed: str) -> ValueError:
 
 
 class EdgeSparsity(Section):
-    """Block-sparse attention (K_l, K_r, G): a block of queries sees K_l local, K_r random blocks."""
+    """Block-sparse attention (K_l, K_r, G): a query block sees K_l local, K_r random blocks."""
 
     local_blocks: PositiveInt = 1
     """K_l, odd: the query's own block and (K_l - 1) / 2 neighbours on each side, wrapping."""

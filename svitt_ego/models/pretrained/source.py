@@ -1,0 +1,58 @@
+"""Reading a checkpoint by path or hub name, and putting a converted state dict into a module."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download
+from torch import Tensor, nn
+
+from svitt_ego.config.schema import ConfigError
+
+
+def read_config(name: str, key: str) -> dict[str, Any]:
+    """config.json of a local folder or hub repository.
+
+    Raises:
+        ConfigError: naming the recipe's `key`, the checkpoint and the mend.
+    """
+    try:
+        folder = Path(name)
+        path = folder / "config.json" if folder.is_dir() else hf_hub_download(name, "config.json")
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"{key} = {name!r}: neither a folder with config.json nor a hub checkpoint that can "
+            f"be reached ({reason}); give the path of a downloaded checkpoint"
+        ) from None
+
+
+def load_converted(module: nn.Module, state: dict[str, Tensor], key: str, name: str) -> None:
+    """Load a state dict that must match exactly.
+
+    Raises:
+        ConfigError: naming the first missing and unknown keys and differing shapes.
+    """
+    own = module.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unknown = sorted(state.keys() - own.keys())
+    differing = [
+        f"{k} {tuple(state[k].shape)} instead of {tuple(own[k].shape)}"
+        for k in own.keys() & state.keys()
+        if state[k].shape != own[k].shape
+    ]
+    problems = [
+        f"{len(found)} {what}: {', '.join(found[:5])}{' …' if len(found) > 5 else ''}"
+        for what, found in (
+            ("missing", missing),
+            ("unknown", unknown),
+            ("of another shape", sorted(differing)),
+        )
+        if found
+    ]
+    if problems:
+        raise ConfigError(
+            f"{key} = {name!r} does not fit the recipe's model: {'; '.join(problems)}"
+        )
+    module.load_state_dict(state)
