@@ -32,11 +32,11 @@ _Loader.add_implicit_resolver(
 
 
 def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for key, (key_node, _) in zip(keys, node.value, strict=True):
-        if keys.count(key) > 1:
-            line = key_node.start_mark.line + 1
-            raise yaml.MarkedYAMLError(problem=f"line {line}: key {key!r} stands twice")
+    keys = [(key.tag, key.value) for key, _ in node.value]
+    for i, (key, _) in enumerate(node.value):
+        if keys[i] in keys[:i]:
+            problem = f"key {key.value!r} stands twice"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
 
@@ -48,7 +48,8 @@ def parse_yaml(text: str, source: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ConfigError(f"{source}: not valid YAML: {where}{error.problem}") from None
+        problem = ", ".join(filter(None, (error.context, error.problem)))
+        raise ConfigError(f"{source}: not valid YAML: {where}{problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
 
@@ -127,19 +128,12 @@ def _merge(tree: dict, other: dict, sources: Sources, source: str, prefix: str) 
     for key, value in other.items():
         dotted = f"{prefix}{key}"
         sources[dotted] = source
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+        if isinstance(value, dict):
+            if not isinstance(tree.get(key), dict):
+                tree[key] = {}
             _merge(tree[key], value, sources, source, f"{dotted}.")
         else:
-            if isinstance(value, dict):
-                _note_leaves(value, sources, source, f"{dotted}.")
             tree[key] = value
-
-
-def _note_leaves(tree: dict, sources: Sources, source: str, prefix: str) -> None:
-    for key, value in tree.items():
-        sources[f"{prefix}{key}"] = source
-        if isinstance(value, dict):
-            _note_leaves(value, sources, source, f"{prefix}{key}.")
 
 
 def _apply_override(tree: dict[str, Any], sources: Sources, override: str) -> None:
@@ -164,13 +158,19 @@ def _one_line(
         own = str(first["ctx"]["error"])
         path = ".".join(filter(None, (path, own.split(" = ", 1)[0])))
         said = f"{path} = {own.split(' = ', 1)[1]}"
-    elif first["type"] == "extra_forbidden":
-        said = f"{path}: unknown key{_known_keys(first['loc'])}"
     elif first["type"] == "missing":
         said = f"{path}: must be given"
     else:
-        message = first["msg"][0].lower() + first["msg"][1:]
-        said = f"{path} = {first['input']!r}: {message}"
+        location = first["loc"]
+        if first["type"] == "extra_forbidden":
+            allowed = f"unknown key{_known_keys(location[:-1])}"
+        elif first["type"] == "model_type":
+            allowed = f"must be a section{_known_keys(location)}"
+        else:
+            allowed = first["msg"][0].lower() + first["msg"][1:]
+        value = repr(first["input"])
+        shown = value if len(value) <= 80 else f"{value[:77]}..."
+        said = f"{path} = {shown}: {allowed}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{_source_of(path, sources, default_source)}: {said}{more}"
 
@@ -183,9 +183,9 @@ def _source_of(path: str, sources: Sources, default_source: str) -> str:
     return default_source
 
 
-def _known_keys(location: tuple[int | str, ...]) -> str:
+def _known_keys(section_location: tuple[int | str, ...]) -> str:
     section: Any = Recipe
-    for part in location[:-1]:
+    for part in section_location:
         field = section.model_fields.get(str(part))
         if field is None:
             return ""

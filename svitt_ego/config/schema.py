@@ -5,7 +5,7 @@ checks what it can see by itself; a parent checks what needs two of its children
 not from the SViTT-Ego paper are SViTT's defaults.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
@@ -23,7 +23,21 @@ class ConfigError(ValueError):
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, nothing is coerced, nothing can change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_sections_given_in_part(cls, given: Any) -> Any:
+        """So that ``node_sparsity: {keep_rate: 0.5}`` keeps the layers of this place's default."""
+        if not isinstance(given, dict):
+            return given
+        filled = dict(given)
+        for key, part in given.items():
+            field = cls.model_fields.get(key)
+            if field and isinstance(part, dict) and isinstance(field.default, Section):
+                default = field.default
+                filled[key] = {k: getattr(default, k) for k in default.model_fields_set} | part
+        return filled
 
 
 def divisors(number: int) -> list[int]:
@@ -299,7 +313,7 @@ class Recipe(Section):
     """One run."""
 
     name: Annotated[str, Field(min_length=1)]
-    seed: Count = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     model: Model = Model()
     objectives: Objectives = Objectives()
     data: Data

@@ -46,7 +46,8 @@ class SViTTEgo(nn.Module):
         self.text_projection = nn.Linear(text.width, recipe.projection_width)
         self.match_head = nn.Linear(text.width, 2)
         self.mlm_head = MaskedTokenHead(text.width, text.vocabulary_size, text.layer_norm_eps)
-        initial = torch.tensor(recipe.temperature.initial)
+        # of shape (1,): DeepSpeed cannot broadcast parameters without dimensions
+        initial = torch.tensor([recipe.temperature.initial])
         self.temperature_parameter = nn.Parameter(
             initial, requires_grad=recipe.temperature.learnable
         )
@@ -97,7 +98,7 @@ class SViTTEgo(nn.Module):
         """Clamped here, in the forward pass: clamping the parameter would miss the fp32 master
         copy that ZeRO keeps."""
         limits = self.recipe.temperature
-        return self.temperature_parameter.float().clamp(limits.minimum, limits.maximum)
+        return self.temperature_parameter[0].float().clamp(limits.minimum, limits.maximum)
 
 
 def _initialise(module: nn.Module) -> None:

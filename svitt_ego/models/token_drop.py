@@ -14,7 +14,8 @@ from svitt_ego.config.schema import NodeSparsity
 
 
 def keep_count(tokens: int, keep_rate: float) -> int:
-    """ceil(keep_rate * tokens), the rate taken as the decimal that was written: 0.1 * 270 is 27."""
+    """ceil(keep_rate * tokens), the rate taken as the decimal that was written: 55% of 100
+    are 55, not the 56 of binary floats."""
     return math.ceil(Fraction(repr(keep_rate)) * tokens)
 
 

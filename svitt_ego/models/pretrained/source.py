@@ -8,6 +8,7 @@ from huggingface_hub import hf_hub_download
 from torch import Tensor, nn
 
 from svitt_ego.config.schema import ConfigError
+from svitt_ego.models.misfit import misfit
 
 
 def read_config(name: str, key: str) -> dict[str, Any]:
@@ -34,25 +35,10 @@ def load_converted(module: nn.Module, state: dict[str, Tensor], key: str, name: 
     Raises:
         ConfigError: naming the first missing and unknown keys and differing shapes.
     """
-    own = module.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    unknown = sorted(state.keys() - own.keys())
-    differing = [
-        f"{k} {tuple(state[k].shape)} instead of {tuple(own[k].shape)}"
-        for k in own.keys() & state.keys()
-        if state[k].shape != own[k].shape
-    ]
-    problems = [
-        f"{len(found)} {what}: {', '.join(found[:5])}{' …' if len(found) > 5 else ''}"
-        for what, found in (
-            ("missing", missing),
-            ("unknown", unknown),
-            ("of another shape", sorted(differing)),
-        )
-        if found
-    ]
+    problems = misfit(
+        {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()},
+        {name: tuple(tensor.shape) for name, tensor in state.items()},
+    )
     if problems:
-        raise ConfigError(
-            f"{key} = {name!r} does not fit the recipe's model: {'; '.join(problems)}"
-        )
+        raise ConfigError(f"{key} = {name!r} does not fit the recipe's model: {problems}")
     module.load_state_dict(state)

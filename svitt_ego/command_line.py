@@ -1,0 +1,38 @@
+"""What the entry points of launch/ share: logging, and errors that a user can act on."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from svitt_ego.config import ConfigError
+
+BAD_INPUT = 2
+"""Exit code for input that cannot be used, as argparse's."""
+
+_RANK_0_SPEAKS_FIRST_S = 3.0
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn errors about the input into one line on stderr and exit code 2.
+
+    All ranks usually find the same mistake. Rank 0 says it; the launcher then ends the others,
+    which speak only if rank 0 was content.
+    """
+    rank = int(os.environ.get("RANK", "0"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for chatty in ("transformers", "timm", "DeepSpeed"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        yield
+    except INPUT_ERRORS as error:
+        if rank != 0:
+            time.sleep(_RANK_0_SPEAKS_FIRST_S)
+        print(f"{'' if rank == 0 else f'rank {rank}: '}error: {error}", file=sys.stderr, flush=True)
+        sys.exit(BAD_INPUT)
+
+
+INPUT_ERRORS = (ConfigError,)

@@ -1,0 +1,1 @@
+"""The training run: DeepSpeed engine, step, loop, checkpoints, records."""

@@ -1,0 +1,137 @@
+"""The DeepSpeed config of a run: a file of ds_configs/ with its "auto" fields filled.
+
+The recipe decides batch, clipping and optimiser; the machine decides "auto" precision. What the
+file states itself must not contradict them: that is an error, never a silent override.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from svitt_ego.config.schema import ConfigError, Recipe
+
+SUPPORTED_STAGES = (0, 1, 2)
+
+Precision = Literal["fp16", "bf16", "fp32"]
+TORCH_TYPE = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the precision depends on."""
+
+    name: str
+    """Accelerator: cpu, cuda …"""
+    fp16: bool
+    bf16: bool
+    """Computed in hardware, so faster than fp32."""
+
+
+def read_deepspeed_config(path: str) -> dict[str, Any]:
+    """Read a DeepSpeed JSON file.
+
+    Raises:
+        ConfigError: missing, not JSON, or not an object.
+    """
+    try:
+        tree = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        shipped = ", ".join(str(p) for p in sorted(Path("ds_configs").glob("*.json")))
+        raise ConfigError(f"{path}: no such DeepSpeed config; there are: {shipped}") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}: line {error.lineno}: not valid JSON: {error.msg}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: a DeepSpeed config is a JSON object")
+    return tree
+
+
+def resolve_deepspeed_config(
+    path: str, recipe: Recipe, world_size: int, run_directory: Path, machine: Machine
+) -> dict[str, Any]:
+    """Fill what is absent or "auto", check what is not.
+
+    Raises:
+        ConfigError: naming file, key, value and what is allowed.
+    """
+    config = read_deepspeed_config(path)
+    for key in ("optimizer", "scheduler"):
+        if key in config:
+            raise ConfigError(
+                f"{path}: {key}: the recipe's section `optimisation` decides it; remove it here"
+            )
+    stage = config.setdefault("zero_optimization", {}).setdefault("stage", 0)
+    if stage not in SUPPORTED_STAGES:
+        allowed = ", ".join(map(str, SUPPORTED_STAGES))
+        raise ConfigError(f"{path}: zero_optimization.stage = {stage!r}: must be one of {allowed}")
+
+    training, optimisation = recipe.training, recipe.optimisation
+    micro, steps = training.micro_batch_size, training.gradient_accumulation_steps
+    from_recipe = {
+        "train_micro_batch_size_per_gpu": (micro, "training.micro_batch_size"),
+        "gradient_accumulation_steps": (steps, "training.gradient_accumulation_steps"),
+        "train_batch_size": (
+            micro * steps * world_size,
+            f"training.micro_batch_size x gradient_accumulation_steps x {world_size} ranks",
+        ),
+        "gradient_clipping": (optimisation.gradient_clipping, "optimisation.gradient_clipping"),
+    }
+    for key, (value, origin) in from_recipe.items():
+        _fill(config, key, value, f"the recipe's {origin} = {value}", path)
+    _resolve_precision(config, machine, path)
+    if config.get("tensorboard", {}).get("enabled"):
+        logs = config["tensorboard"]
+        if logs.get("output_path", "auto") == "auto":
+            logs["output_path"] = str(run_directory)
+        logs.setdefault("job_name", "tensorboard")
+    # one line per step is in records.jsonl; DeepSpeed's own would repeat it
+    config.setdefault("steps_per_print", 10**9)
+    return config
+
+
+def precision_of(config: dict[str, Any]) -> Precision:
+    """Precision of a resolved config."""
+    for precision in ("fp16", "bf16"):
+        if config.get(precision, {}).get("enabled"):
+            return precision
+    return "fp32"
+
+
+def zero_stage_of(config: dict[str, Any]) -> int:
+    return config["zero_optimization"]["stage"]
+
+
+def _fill(config: dict[str, Any], key: str, value: Any, wanted: str, path: str) -> None:
+    if config.get(key, "auto") == "auto":
+        config[key] = value
+    elif config[key] != value:
+        raise ConfigError(
+            f'{path}: {key} = {config[key]!r} contradicts {wanted}; write "auto" or change one'
+        )
+
+
+def _resolve_precision(config: dict[str, Any], machine: Machine, path: str) -> None:
+    fp16, bf16 = config.setdefault("fp16", {}), config.setdefault("bf16", {})
+    for name, section in (("fp16", fp16), ("bf16", bf16)):
+        if section.get("enabled", False) not in (True, False, "auto"):
+            raise ConfigError(
+                f'{path}: {name}.enabled = {section["enabled"]!r}: must be true, false or "auto"'
+            )
+    resolve: dict[str, Callable[[], bool]] = {
+        "bf16": lambda: machine.bf16 and fp16.get("enabled") is not True,
+        "fp16": lambda: machine.fp16 and not bf16.get("enabled"),
+    }
+    for name, section in (("bf16", bf16), ("fp16", fp16)):
+        section.setdefault("enabled", False)
+        if section["enabled"] == "auto":
+            section["enabled"] = resolve[name]()
+    if fp16["enabled"] and bf16["enabled"]:
+        raise ConfigError(f"{path}: fp16.enabled and bf16.enabled: only one of them can be true")
+    if fp16["enabled"] and not machine.fp16:
+        raise ConfigError(
+            f"{path}: fp16.enabled = true: the accelerator here, {machine.name}, has no fp16; "
+            "use ds_configs/zero2_cpu.json on a CPU"
+        )

@@ -1,0 +1,75 @@
+"""The DeepSpeed engine of a run."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from svitt_ego.config.schema import Recipe
+from svitt_ego.profiling.recorder import MemoryRecorder
+from svitt_ego.training.accelerator import deepspeed
+from svitt_ego.training.parameter_groups import parameter_groups
+from svitt_ego.training.schedule import learning_rate_share
+from svitt_ego.training.task import PretrainingTask
+
+
+def build_engine(
+    task: PretrainingTask, recipe: Recipe, config: dict[str, Any], steps_per_epoch: int
+) -> Any:
+    """Wrap the task for ZeRO with AdamW and the recipe's schedule.
+
+    The schedule is a `LambdaLR`, so DeepSpeed advances it only with steps that were taken and keeps
+    its position in checkpoints.
+    """
+    settings = recipe.optimisation
+    on_gpu = torch.cuda.is_available()
+    optimizer = torch.optim.AdamW(
+        parameter_groups(task, settings.weight_decay),
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        eps=settings.epsilon,
+        fused=on_gpu,
+    )
+    total_steps = recipe.training.epochs * steps_per_epoch
+    warmup_steps = min(round(settings.warmup_epochs * steps_per_epoch), total_steps)
+    schedule = LambdaLR(
+        optimizer,
+        lambda step: learning_rate_share(
+            step, warmup_steps, total_steps, settings.final_learning_rate_share
+        ),
+    )
+    engine, *_ = deepspeed.initialize(
+        model=task, optimizer=optimizer, lr_scheduler=schedule, config=config
+    )
+    return engine
+
+
+def memory_recorder(engine: Any, model: nn.Module, device: torch.device) -> MemoryRecorder:
+    """A recorder that knows which tensors outlive a step, the optimiser's and ZeRO's included."""
+    recorder = MemoryRecorder.for_device(device)
+    recorder.register("parameters", model.parameters)
+    recorder.register("buffers", model.buffers)
+    recorder.register("optimizer_states", lambda: _optimizer_tensors(engine))
+    recorder.register("gradients", lambda: _partitioned_gradients(engine))
+    recorder.watch_gradients(model.parameters())
+    return recorder
+
+
+def _optimizer_tensors(engine: Any) -> list[Tensor]:
+    """What the optimiser keeps between steps: fp32 master partitions and Adam's moments."""
+    optimizer = getattr(engine.optimizer, "optimizer", engine.optimizer)
+    masters = [p for group in optimizer.param_groups for p in group["params"]]
+    moments = [
+        value
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor)
+    ]
+    return masters + moments
+
+
+def _partitioned_gradients(engine: Any) -> list[Tensor]:
+    """The gradients of this rank's partition, which ZeRO-2 keeps apart from the parameters."""
+    by_group = getattr(engine.optimizer, "averaged_gradients", {})
+    return [g for group in by_group.values() for g in group or () if isinstance(g, Tensor)]

@@ -1,0 +1,142 @@
+"""The one training step: batches in, updated weights and this rank's part of the record out."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from svitt_ego.data.batch import Batch, Fault
+from svitt_ego.models import SViTTEgo
+from svitt_ego.profiling.recorder import MemoryRecorder
+from svitt_ego.training.draws import Draws
+from svitt_ego.training.task import Losses
+
+LOSSES = ("total", "contrastive", "vtm", "mlm")
+
+
+@dataclass(frozen=True)
+class RankStep:
+    """What one rank knows of a step."""
+
+    rank: int
+    losses: dict[str, float | None]
+    """Mean over the micro-batches, by name of `LOSSES`."""
+    samples: int
+    """Anchors."""
+    clips: int
+    """That entered the video encoder: anchors and scene-aware negatives."""
+    random_negatives: int
+    """Anchors without a scene-aware negative."""
+    data_s: float
+    """Waiting for the loader."""
+    step_s: float
+    """All of the step, waiting included."""
+    learning_rate: float
+    memory: dict[str, Any]
+    faults: tuple[Fault, ...]
+
+
+def train_step(
+    engine: Any,
+    batches: Iterator[Batch],
+    micro_steps: int,
+    seed: int,
+    step: int,
+    recorder: MemoryRecorder,
+    device: torch.device,
+) -> RankStep:
+    """Forward and backward of each micro-batch, then the optimiser.
+
+    With gradient accumulation the contrastive loss of each micro-batch sees that micro-batch of
+    all ranks, not the whole accumulated batch.
+    """
+    started = time.perf_counter()
+    data_s = 0.0
+    taken: list[Batch] = []
+    losses: list[Losses] = []
+    rank = engine.global_rank
+    learning_rate = engine.get_lr()[0]  # before the schedule moves on
+    with recorder.step():
+        for micro_step in range(micro_steps):
+            waiting = time.perf_counter()
+            batch = next(batches).to(device)
+            data_s += time.perf_counter() - waiting
+            recorder.mark("inputs", batch.tensors())
+            with recorder.phase("forward"):
+                loss = engine(batch, Draws(seed, step, micro_step, rank))
+            with recorder.phase("backward"):
+                engine.backward(loss.total)
+            with recorder.phase("optimizer"):
+                engine.step()
+            losses.append(loss.detached())
+            taken.append(batch)
+            del loss
+    means = _mean_losses(losses)
+    return RankStep(
+        rank=rank,
+        losses=means,
+        samples=sum(batch.anchors for batch in taken),
+        clips=sum(len(batch.video) for batch in taken),
+        random_negatives=sum(batch.random_negatives for batch in taken),
+        data_s=data_s,
+        step_s=time.perf_counter() - started,
+        learning_rate=learning_rate,
+        memory=recorder.last,
+        faults=tuple(fault for batch in taken for fault in batch.faults),
+    )
+
+
+def step_record(
+    engine: Any,
+    model: SViTTEgo,
+    of_ranks: Sequence[RankStep],
+    step: int,
+    steps_per_epoch: int,
+) -> dict[str, Any]:
+    """The record of a step: means of the losses over ranks, sums of what was done, the slowest
+    rank's times, and the memory of the rank that needed most."""
+    losses = {
+        name: _mean([rank.losses[name] for rank in of_ranks if rank.losses[name] is not None])
+        for name in LOSSES
+    }
+    step_s = max(rank.step_s for rank in of_ranks)
+    samples = sum(rank.samples for rank in of_ranks)
+    record = {
+        "step": step,
+        "epoch": (step - 1) / steps_per_epoch,
+        "loss": losses.pop("total"),
+        **{f"loss_{name}": value for name, value in losses.items()},
+        "learning_rate": of_ranks[0].learning_rate,
+        "gradient_norm": _as_float(engine.get_global_grad_norm()),
+        "loss_scale": _as_float(getattr(engine.optimizer, "loss_scale", None)),
+        "skipped_steps": engine.skipped_steps,
+        "temperature": model.temperature().item(),
+        "samples": samples,
+        "clips": sum(rank.clips for rank in of_ranks),
+        "random_negatives": sum(rank.random_negatives for rank in of_ranks),
+        "samples_per_s": samples / step_s,
+        "data_s": max(rank.data_s for rank in of_ranks),
+        "step_s": step_s,
+        "faults": [vars(fault) for rank in of_ranks for fault in rank.faults],
+    }
+    peaks = [rank.memory.get("peak_bytes", 0) for rank in of_ranks]
+    largest = max(range(len(peaks)), key=peaks.__getitem__)
+    return record | of_ranks[largest].memory | {"peak_rank": largest, "rank_peak_bytes": peaks}
+
+
+def _mean_losses(losses: Sequence[Losses]) -> dict[str, float | None]:
+    """One transfer from the device for all of them."""
+    names = [name for name in LOSSES if getattr(losses[0], name) is not None]
+    table = torch.stack([getattr(loss, name).float() for name in names for loss in losses])
+    means = table.view(len(names), len(losses)).mean(dim=1).tolist()
+    return {name: None for name in LOSSES} | dict(zip(names, means, strict=True))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _as_float(value: Any) -> float | None:
+    return None if value is None else float(value)

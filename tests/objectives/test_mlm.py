@@ -1,0 +1,106 @@
+import pytest
+import torch
+from torch.nn.functional import log_softmax
+
+from svitt_ego.objectives import mask_tokens, mlm_loss
+
+PAD, UNKNOWN, CLS, SEP, MASK = range(5)
+SPECIAL = (PAD, UNKNOWN, CLS, SEP, MASK)
+VOCABULARY = 50
+
+
+def make_texts(count, length=12, seed=0):
+    """[CLS] words [SEP] padding, of random lengths."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(5, VOCABULARY, (count, length), generator=generator)
+    words = torch.randint(1, length - 1, (count, 1), generator=generator)
+    place = torch.arange(length)
+    ids[:, 0] = CLS
+    ids = ids.masked_fill(place == words + 1, SEP).masked_fill(place > words + 1, PAD)
+    return ids, (place <= words + 1).long()
+
+
+def mask(ids, attention_mask, probability=0.5, seed=0):
+    return mask_tokens(ids, attention_mask, SPECIAL, MASK, VOCABULARY, probability, seed)
+
+
+def test_only_words_are_chosen_and_labels_are_what_stood_there():
+    ids, attention_mask = make_texts(200)
+    before = ids.clone()
+    masked = mask(ids, attention_mask, probability=0.999999)
+    assert torch.equal(ids, before)
+    is_word = ids >= len(SPECIAL)
+    assert torch.equal(masked.positions, is_word.flatten().nonzero().flatten())
+    assert torch.equal(masked.labels, ids[is_word])
+    assert torch.equal(masked.ids[~is_word], ids[~is_word])
+
+
+def test_padding_is_never_chosen_whatever_its_id():
+    ids, attention_mask = make_texts(50)
+    ids = ids.masked_fill(attention_mask == 0, 17)  # a word's id
+    masked = mask(ids, attention_mask, probability=0.999999)
+    assert attention_mask.flatten()[masked.positions].all()
+
+
+def test_places_that_are_not_chosen_do_not_change():
+    ids, attention_mask = make_texts(100)
+    masked = mask(ids, attention_mask)
+    rest = torch.ones(ids.numel(), dtype=torch.bool)
+    rest[masked.positions] = False
+    assert torch.equal(masked.ids.flatten()[rest], ids.flatten()[rest])
+
+
+@pytest.mark.parametrize("probability", [0.15, 0.5])
+def test_shares_of_chosen_masked_random_and_kept(probability):
+    """About 20 000 words, so 0.02 is more than five standard deviations of every share."""
+    ids, attention_mask = make_texts(3000, length=14)
+    masked = mask(ids, attention_mask, probability, seed=9)
+    words = (ids >= len(SPECIAL)).sum().item()
+    chosen = len(masked.positions)
+    now = masked.ids.flatten()[masked.positions]
+    is_mask, kept = now == MASK, now == masked.labels
+    assert chosen / words == pytest.approx(probability, abs=0.02)
+    # A random entry is [MASK], or the word itself, once in VOCABULARY times.
+    assert is_mask.float().mean().item() == pytest.approx(0.8 + 0.1 / VOCABULARY, abs=0.03)
+    assert kept.float().mean().item() == pytest.approx(0.1 + 0.1 / VOCABULARY, abs=0.03)
+    replaced = now[~is_mask & ~kept]
+    assert replaced.unique().numel() > 0.9 * VOCABULARY
+
+
+def test_the_seed_decides_and_nothing_else():
+    ids, attention_mask = make_texts(20)
+    torch.manual_seed(1)
+    first = mask(ids, attention_mask, seed=(1, 2, 3))
+    torch.manual_seed(2)
+    again = mask(ids, attention_mask, seed=(1, 2, 3))
+    other = mask(ids, attention_mask, seed=(1, 2, 4))
+    assert torch.equal(first.ids, again.ids) and torch.equal(first.positions, again.positions)
+    assert not torch.equal(first.ids, other.ids)
+
+
+def test_loss_is_the_mean_negative_log_likelihood():
+    logits = torch.randn(6, VOCABULARY, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(VOCABULARY, (6,))
+    expected = -torch.stack([log_softmax(r, 0)[k] for r, k in zip(logits, labels, strict=True)])
+    ours, expected = mlm_loss(logits, labels), expected.mean()
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (ours, expected))
+    )
+
+
+def test_half_precision_logits_far_apart_give_a_finite_loss():
+    logits = torch.zeros(1, VOCABULARY, dtype=torch.float16)
+    logits[0, 3] = 60_000
+    assert mlm_loss(logits, torch.tensor([7])).item() == pytest.approx(60_000, rel=1e-3)
+
+
+def test_nothing_masked_costs_nothing_but_keeps_the_graph():
+    head = torch.nn.Linear(4, VOCABULARY)
+    ids = torch.tensor([[CLS, SEP]])
+    masked = mask(ids, torch.ones_like(ids))
+    assert len(masked.positions) == 0 and torch.equal(masked.ids, ids)
+    loss = mlm_loss(head(torch.randn(2, 4)[masked.positions]), masked.labels)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(head.weight.grad, torch.zeros_like(head.weight))
