@@ -1,5 +1,6 @@
 """What travels from the loader to the model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -33,13 +34,23 @@ class Batch:
     rows: Tensor
     anchors: int
     """N"""
+    random_negatives: int = 0
+    """Anchors whose negative is any clip, as their video has no readable other action."""
     faults: tuple[Fault, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {
-            name: value.to(device, non_blocking=True)
-            for name, value in tensors.items()
-            if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
+        """Asynchronous for a batch in pinned memory."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """In page-locked memory; `DataLoader` calls it where its own `pin_memory` is set."""
+        return self._map(Tensor.pin_memory)
+
+    def tensors(self) -> list[Tensor]:
+        values = (getattr(self, f.name) for f in fields(self))
+        return [value for value in values if isinstance(value, Tensor)]
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **{name: function(tensor) for name, tensor in tensors.items()})

@@ -17,14 +17,9 @@ from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.paths import check_data_paths, check_videos_found
 from svitt_ego.data.text import load_tokenizer
 from svitt_ego.models import SViTTEgo
+from svitt_ego.models.weights import check_weights
 from svitt_ego.training.accelerator import machine, start_distributed
-from svitt_ego.training.checkpoint import (
-    WEIGHTS,
-    check_architecture,
-    load_checkpoint,
-    newest_tag,
-    save_checkpoint,
-)
+from svitt_ego.training.checkpoint import load_checkpoint, save_checkpoint
 from svitt_ego.training.deepspeed_config import resolve_deepspeed_config
 from svitt_ego.training.engine import build_engine, memory_recorder
 from svitt_ego.training.records import RecordWriter, forget_after
@@ -86,9 +81,9 @@ def pretrain(
 
     torch.manual_seed(recipe.seed)  # the same initial weights on every rank
     model = SViTTEgo.from_recipe(recipe)
-    tag = newest_tag(run.checkpoints)
+    tag = run.newest_tag()
     if tag:
-        check_architecture(model, run.checkpoints / tag / WEIGHTS)
+        check_weights(model, run.weights_file(tag))
     tokens = SpecialTokens(tuple(tokenizer.all_special_ids), tokenizer.mask_token_id)
     task = PretrainingTask(model, recipe.objectives, tokens)
 
@@ -98,10 +93,15 @@ def pretrain(
     sampler = loader_from(0).batch_sampler
     device = start_distributed()
     engine = build_engine(task, recipe, config, sampler.steps_per_epoch)
-    first_step = load_checkpoint(engine, model, run.checkpoints, tag)["step"] if tag else 0
+    first_step = load_checkpoint(engine, run, tag)["step"] if tag else 0
     last_step = min(sampler.steps, max_steps or sampler.steps)
     if rank == 0:
-        run.write_setup(recipe, config, world_size)
+        launch = {
+            "first_step": first_step,
+            "total_steps": sampler.steps,
+            "world_size": world_size,
+        }
+        run.write_setup(recipe, config, launch)
         lost = forget_after(run.records_file, first_step)
         start = f"resuming after step {first_step}" if tag else "starting"
         log.info("%s: %s, to step %d of %d", run.path, start, last_step, sampler.steps)
@@ -177,7 +177,7 @@ class _Trainer:
         shards = save_checkpoint(
             self.engine,
             self.model,
-            self.directory.checkpoints,
+            self.directory,
             step,
             self.recipe.training.keep_checkpoints,
             {"step": step, "recipe": self.recipe.name},

@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ import torch
 
 from svitt_ego.config import ConfigError, Recipe, dump_recipe
 from svitt_ego.config.load import parse_yaml, recipe_from_tree
+from svitt_ego.durable_files import read_json_lines, write_atomically
+
+POINTER = "latest"
+WEIGHTS = "model.safetensors"
 
 # What may differ between a run and its resumption without making it another run.
 CHANGEABLE = ("data.workers", "training.checkpoint_every_steps", "training.keep_checkpoints")
@@ -27,10 +32,10 @@ class RunDirectory:
         self.path = Path(path)
         self.recipe_file = self.path / "recipe.yaml"
         self.deepspeed_file = self.path / "deepspeed.json"
-        self.environment_file = self.path / "environment.json"
+        self.launches_file = self.path / "launches.jsonl"
         self.records_file = self.path / "records.jsonl"
-        self.faults_file = self.path / "faults.jsonl"
         self.checkpoints = self.path / "checkpoints"
+        self.pointer = self.checkpoints / POINTER
 
     def read_recipe(self) -> Recipe:
         """The resolved recipe of the run.
@@ -74,39 +79,64 @@ class RunDirectory:
                 "--output-dir"
             )
 
-    def write_setup(self, recipe: Recipe, deepspeed_config: dict[str, Any], world: int) -> None:
-        """Recipe, DeepSpeed config and environment as this start resolved them."""
+    def write_setup(
+        self, recipe: Recipe, deepspeed_config: dict[str, Any], launch: dict[str, Any]
+    ) -> None:
+        """Recipe and DeepSpeed config as this launch resolved them, and a line about it."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.recipe_file, dump_recipe(recipe))
         write_atomically(self.deepspeed_file, json.dumps(deepspeed_config, indent=2) + "\n")
-        write_atomically(self.environment_file, json.dumps(environment(world), indent=2) + "\n")
+        with self.launches_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(launch | environment()) + "\n")
+
+    def launches(self) -> list[dict[str, Any]]:
+        """One entry per launch: first_step, total_steps, world_size and `environment`."""
+        return read_json_lines(self.launches_file)
+
+    def newest_tag(self) -> str | None:
+        """The checkpoint published last, None where there is none yet.
+
+        Raises:
+            ConfigError: the pointer names a checkpoint that is not there.
+        """
+        if not self.pointer.is_file():
+            return None
+        tag = self.pointer.read_text(encoding="utf-8").strip()
+        if not self.weights_file(tag).is_file():
+            raise ConfigError(
+                f"{self.pointer}: names {tag!r}, which is not a whole checkpoint; write the name "
+                "of another folder beside it into it"
+            )
+        return tag
+
+    def weights_file(self, tag: str) -> Path:
+        return self.checkpoints / tag / WEIGHTS
+
+    def weights_files(self) -> list[Path]:
+        """Of all checkpoints."""
+        return sorted(self.checkpoints.glob(f"step-*/{WEIGHTS}"))
 
 
-def environment(world_size: int) -> dict[str, Any]:
+def tag_of(step: int) -> str:
+    """Name of the checkpoint of a step."""
+    return f"step-{step:06d}"
+
+
+def environment() -> dict[str, Any]:
     """What a run ran on."""
     cuda = torch.cuda.is_available()
     return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "git_revision": _git_revision(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "world_size": world_size,
         "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         if cuda
         else ["cpu"],
         "packages": {name: version(name) for name in ("torch", "deepspeed", "transformers")},
     }
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """A reader sees the old text or the new one, never a part."""
-    staging = path.with_name(f"{path.name}.partial")
-    with staging.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(staging, path)
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,28 @@
+"""The whole product in small: dataset, training, resumption, EgoMCQ, memory report."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from svitt_ego.command_line import one_line_errors
+from svitt_ego.demo import run_demo, table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--output-dir", type=Path, default=Path("runs/demo"), help="results")
+    parser.add_argument("--num-accelerators", type=int, default=2, help="training processes")
+    arguments = parser.parse_args()
+    with one_line_errors():
+        try:
+            summary = run_demo(arguments.output_dir, arguments.num_accelerators)
+        except subprocess.CalledProcessError as error:
+            sys.exit(f"error: the step above failed with exit code {error.returncode}")
+        print(f"\n{table(summary)}")
+
+
+if __name__ == "__main__":
+    main()

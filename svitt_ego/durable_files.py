@@ -1,0 +1,41 @@
+"""Files with one JSON object per line, and files that are whole or not there."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from svitt_ego.config import ConfigError
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """All whole lines, [] where there is no file. A last line that a killed process left
+    unfinished is ignored.
+
+    Raises:
+        ConfigError: another line is not JSON.
+    """
+    if not path.is_file():
+        return []
+    records = []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise ConfigError(f"{path}: line {number}: not valid JSON: {error.msg}") from None
+    return records
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """A reader sees the old text or the new one, never a part."""
+    staging = path.with_name(f"{path.name}.partial")
+    with staging.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(staging, path)

@@ -1,0 +1,29 @@
+"""The model that a run has trained."""
+
+from pathlib import Path
+
+from svitt_ego.config import ConfigError, Recipe
+from svitt_ego.models import SViTTEgo
+from svitt_ego.models.weights import load_weights
+from svitt_ego.training.run_directory import RunDirectory
+
+
+def load_trained_model(run: str | Path, tag: str | None = None) -> tuple[SViTTEgo, Recipe]:
+    """The model of a run directory, in evaluation mode and fp32, and the recipe it was trained by.
+
+    Args:
+        tag: a checkpoint's folder, such as step-000040; the newest if not given.
+
+    Raises:
+        ConfigError: no run, no such checkpoint, or weights that do not fit the recipe.
+    """
+    directory = RunDirectory(run)
+    recipe = directory.read_recipe()
+    tag = tag or directory.newest_tag()
+    if tag is None or not directory.weights_file(tag).is_file():
+        found = sorted(path.parent.name for path in directory.weights_files())
+        wanted = f"no checkpoint {tag!r}" if tag else "no checkpoint yet"
+        raise ConfigError(f"{run}: has {wanted}; there are: {', '.join(found) or 'none'}")
+    model = SViTTEgo(recipe.model)
+    load_weights(model, directory.weights_file(tag))
+    return model.eval(), recipe

@@ -1,0 +1,147 @@
+"""Samples: the right frames, reproducible draws, unreadable clips replaced and reported."""
+
+import shutil
+
+import pytest
+import torch
+
+from svitt_ego.data.dataset import ATTEMPTS, EgoClipDataset, UnreadableVideos
+from svitt_ego.data.metadata import ClipTable
+from tests.data.ego_files import frame_numbers, write_egoclip
+
+FPS, VIDEO_FRAMES = 10, 100  # of the world
+
+
+def dataset_of(recipe, scene_negatives=True, training=True, **data):
+    return EgoClipDataset(
+        ClipTable.open(data.get("metadata", recipe.data.metadata)),
+        recipe.data.model_copy(update=data),
+        image_size=32,
+        seed=recipe.seed,
+        scene_negatives=scene_negatives,
+        training=training,
+    )
+
+
+def with_root(recipe, root):
+    return {"videos": recipe.data.videos.model_copy(update={"root": str(root)})}
+
+
+@pytest.fixture
+def own_videos(world, tmp_path):
+    """A copy of the videos that a test may break."""
+    return shutil.copytree(world / "videos", tmp_path / "videos")
+
+
+def expected_frames(clip, frames):
+    """(first, last) number that each of the clip's intervals allows."""
+    video = int(clip.video_uid.removeprefix("video"))
+    length = (clip.end_s - clip.start_s) / frames
+    edges = [clip.start_s + i * length for i in range(frames + 1)]
+    return [
+        (int(a * FPS) + video * VIDEO_FRAMES, int(b * FPS) + video * VIDEO_FRAMES)
+        for a, b in zip(edges, edges[1:], strict=False)
+    ]
+
+
+def test_each_frame_comes_from_its_interval_of_the_clip(recipe):
+    dataset = dataset_of(recipe)
+    for row in range(len(dataset)):
+        sample = dataset[(0, row)]
+        for clip in (sample.anchor, sample.negative):
+            assert clip.video.shape == (3, 3, 32, 32) and clip.video.dtype == torch.uint8
+            allowed = expected_frames(dataset.table[clip.row], 3)
+            for number, (first, last) in zip(frame_numbers(clip.video), allowed, strict=True):
+                assert first <= number <= last
+            assert clip.text == dataset.table[clip.row].text
+        assert sample.anchor.row == row != sample.negative.row
+        assert not sample.faults and not sample.negative_is_random
+
+
+def test_evaluation_takes_the_middle_frames(recipe):
+    dataset = dataset_of(recipe, scene_negatives=False, training=False)
+    sample = dataset[(0, 0)]
+    assert sample.negative is None
+    assert frame_numbers(sample.anchor.video) == [3, 8, 13]  # 0.1-1.6 s: 0.35, 0.85, 1.35 s
+
+
+def test_a_sample_depends_on_seed_epoch_and_row_alone(recipe):
+    one, two = dataset_of(recipe), dataset_of(recipe)
+    list(map(one.__getitem__, [(0, 5), (1, 2)]))  # other reads before change nothing
+    for key in ((0, 3), (4, 3)):
+        a, b = one[key], two[key]
+        assert torch.equal(a.anchor.video, b.anchor.video) and a.negative.row == b.negative.row
+        assert torch.equal(a.negative.video, b.negative.video)
+    epochs = [frame_numbers(one[(epoch, 3)].anchor.video) for epoch in range(6)]
+    assert len({tuple(numbers) for numbers in epochs}) > 1
+    assert len({one[(epoch, 3)].negative.row for epoch in range(12)}) > 1
+    other = dataset_of(recipe.model_copy(update={"seed": 4}))
+    numbers = [frame_numbers(other[(epoch, 3)].anchor.video) for epoch in range(6)]
+    assert numbers != epochs
+
+
+def test_global_random_state_is_neither_used_nor_changed(recipe):
+    dataset = dataset_of(recipe)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = dataset[(0, 3)].anchor.video
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert torch.equal(dataset[(0, 3)].anchor.video, first)
+
+
+def test_a_corrupt_file_among_good_ones_is_replaced_and_reported(recipe, own_videos):
+    bad = own_videos / "video1" / "0.mp4"
+    bad.write_bytes(b"not a video")
+    dataset = dataset_of(recipe, **with_root(recipe, own_videos))
+    intact = dataset_of(recipe)
+    replaced = 0
+    for row in range(len(dataset)):
+        sample, reference = dataset[(0, row)], intact[(0, row)]
+        assert all((fault.path, fault.cause) == (str(bad), "corrupt") for fault in sample.faults)
+        if not sample.faults:
+            assert torch.equal(sample.anchor.video, reference.anchor.video)
+            assert torch.equal(sample.negative.video, reference.negative.video)
+            continue
+        replaced += 1
+        assert sample.anchor.row != sample.negative.row
+        again = dataset[(0, row)]
+        assert (again.anchor.row, again.negative.row) == (sample.anchor.row, sample.negative.row)
+        for clip in (sample.anchor, sample.negative):
+            allowed = expected_frames(dataset.table[clip.row], 3)
+            pairs = zip(frame_numbers(clip.video), allowed, strict=True)
+            assert all(first <= number <= last for number, (first, last) in pairs)
+        if sample.anchor.row == row:
+            assert sample.negative_is_random
+    assert replaced >= 2  # at least the two rows wholly in that chunk
+
+
+def test_the_anchor_never_replaces_its_own_negative(recipe, tmp_path):
+    rows = [
+        {"video_uid": "video0", "clip_start": 1, "clip_end": 2},
+        {"video_uid": "not-there", "clip_start": 1, "clip_end": 2},
+        {"video_uid": "video2", "clip_start": 1, "clip_end": 2},
+    ]
+    table = write_egoclip(tmp_path / "egoclip.csv", rows)
+    dataset = dataset_of(recipe, metadata=str(table))
+    samples = [dataset[(epoch, 0)] for epoch in range(20)]
+    assert all(sample.negative.row == 2 and sample.negative_is_random for sample in samples)
+    assert any(sample.faults for sample in samples)
+
+
+def test_a_clip_past_the_end_of_its_video_is_replaced(recipe, world, tmp_path):
+    rows = [
+        {"video_uid": "video0", "clip_start": 9, "clip_end": 14},
+        {"video_uid": "video0", "clip_start": 1, "clip_end": 2},
+        {"video_uid": "video2", "clip_start": 1, "clip_end": 2},
+    ]
+    table = write_egoclip(tmp_path / "egoclip.csv", rows)
+    sample = dataset_of(recipe, metadata=str(table))[(0, 0)]
+    assert sample.anchor.row in (1, 2)
+    assert {fault.cause for fault in sample.faults} <= {"past the end", "missing"}
+
+
+def test_nothing_readable_gives_up_with_one_error(recipe, tmp_path):
+    dataset = dataset_of(recipe, **with_root(recipe, tmp_path))
+    with pytest.raises(UnreadableVideos, match=rf"{ATTEMPTS} clips in a row.*root '{tmp_path}'"):
+        dataset[(0, 0)]

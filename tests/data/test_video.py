@@ -1,0 +1,157 @@
+"""Exactly the wanted frames, from any layout and across chunk borders, or a `VideoError`."""
+
+import importlib.metadata
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from svitt_ego.config.schema import VideoFiles
+from svitt_ego.data import decord_reader
+from svitt_ego.data.decord_reader import DecoderError, VideoError, load_decord, read_frames
+from svitt_ego.data.video import chunk_path, read_clip
+from tests.data.ego_files import frame_numbers, write_audio, write_video
+
+FPS = 10
+CHUNK_S = 4
+CHUNK_FRAMES = FPS * CHUNK_S
+TOTAL_FRAMES = 2 * CHUNK_FRAMES + 25  # the last chunk is shorter
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory):
+    """The same numbered video in the three layouts."""
+    root = tmp_path_factory.mktemp("videos")
+    for chunk in range(3):
+        frames = min(CHUNK_FRAMES, TOTAL_FRAMES - chunk * CHUNK_FRAMES)
+        path = root / "index" / "uid" / f"{chunk}.mp4"
+        write_video(path, frames, FPS, first_number=chunk * CHUNK_FRAMES)
+        other = root / "start_second" / "uid.mp4" / f"{chunk * CHUNK_S}.mp4"
+        other.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, other)
+    write_video(root / "whole" / "uid.mp4", TOTAL_FRAMES, FPS)
+    return root
+
+
+def files(roots, layout):
+    return VideoFiles(root=str(roots / layout), layout=layout, chunk_s=float(CHUNK_S))
+
+
+@pytest.mark.parametrize("layout", ["index", "start_second", "whole"])
+def test_random_clips_have_exactly_the_frames_shown_at_their_times(roots, layout):
+    rng = np.random.default_rng(1)
+    for _ in range(25):
+        # Away from frame borders, where rounding may go either way; many cross a chunk border.
+        frames = np.sort(rng.integers(0, TOTAL_FRAMES, rng.integers(1, 9)))
+        times_s = (frames + rng.uniform(0.01, 0.99, len(frames))) / FPS
+        clip = read_clip(files(roots, layout), "uid", times_s)
+        assert clip.shape == (len(frames), 3, 64, 64) and str(clip.dtype) == "torch.uint8"
+        assert frame_numbers(clip) == frames.tolist()
+
+
+def test_time_at_the_start_of_a_frame_shows_that_frame(roots):
+    times_s = np.arange(TOTAL_FRAMES) / FPS
+    clip = read_clip(files(roots, "index"), "uid", times_s)
+    assert frame_numbers(clip) == list(range(TOTAL_FRAMES))
+
+
+def test_frame_rate_is_that_of_the_file(tmp_path):
+    path = write_video(tmp_path / "uid.mp4", 50, fps=25)
+    assert frame_numbers(read_frames(path, np.array([0.5, 1.9])).transpose(0, 3, 1, 2)) == [12, 47]
+
+
+def test_chunk_paths():
+    of = {
+        layout: chunk_path(VideoFiles(root="/data", layout=layout, chunk_s=300.0), "uid", 2)
+        for layout in ("index", "start_second", "whole")
+    }
+    assert of == {
+        "index": Path("/data/uid/2.mp4"),
+        "start_second": Path("/data/uid.mp4/600.mp4"),
+        "whole": Path("/data/uid.mp4"),
+    }
+
+
+@pytest.mark.parametrize("layout", ["index", "start_second", "whole"])
+def test_slightly_past_the_end_is_the_last_frame_and_further_is_an_error(roots, layout):
+    end_s = TOTAL_FRAMES / FPS
+    clip = read_clip(files(roots, layout), "uid", np.array([end_s - 0.55, end_s + 0.4]))
+    assert frame_numbers(clip) == [TOTAL_FRAMES - 6, TOTAL_FRAMES - 1]
+    with pytest.raises(VideoError) as caught:
+        read_clip(files(roots, layout), "uid", np.array([end_s - 0.55, end_s + 0.6]))
+    assert caught.value.cause == "past the end"
+
+
+def test_slightly_past_a_video_of_whole_chunks_is_its_last_frame(tmp_path):
+    write_video(tmp_path / "uid" / "0.mp4", CHUNK_FRAMES, FPS)
+    of = VideoFiles(root=str(tmp_path), layout="index", chunk_s=float(CHUNK_S))
+    clip = read_clip(of, "uid", np.array([CHUNK_S - 0.05, CHUNK_S + 0.3]))
+    assert frame_numbers(clip) == [CHUNK_FRAMES - 1, CHUNK_FRAMES - 1]
+    with pytest.raises(VideoError, match=r"1\.mp4: missing"):
+        read_clip(of, "uid", np.array([CHUNK_S - 0.05, CHUNK_S + 0.7]))
+
+
+def corrupt(path, kind):
+    good = write_video(path.with_name("good.mp4"), 30, FPS).read_bytes()
+    if kind == "truncated":
+        path.write_bytes(good[: len(good) // 2])
+    elif kind == "text":
+        path.write_text("not a video")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "audio":
+        write_audio(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        ("nothing", "missing"),
+        ("empty", "empty"),
+        ("text", "corrupt"),
+        ("truncated", "corrupt"),
+        ("audio", "no video stream"),
+    ],
+)
+def test_a_bad_file_is_our_error_with_path_and_cause(tmp_path, kind, cause):
+    path = tmp_path / "0.mp4"
+    corrupt(path, kind)
+    with pytest.raises(VideoError) as caught:
+        read_frames(path, np.array([0.1, 0.2]))
+    assert (caught.value.path, caught.value.cause) == (path, cause)
+    assert str(caught.value) == f"{path}: {cause}"
+    again = pickle.loads(pickle.dumps(caught.value))  # it comes out of loader workers
+    assert (again.path, again.cause) == (path, cause)
+
+
+def test_chunks_of_different_sizes_are_an_error(tmp_path, monkeypatch):
+    sizes = {"0.mp4": 64, "1.mp4": 32}
+    monkeypatch.setattr(
+        "svitt_ego.data.video.read_frames",
+        lambda path, times_s: np.zeros((len(times_s), sizes[path.name], 64, 3), np.uint8),
+    )
+    of = VideoFiles(root=str(tmp_path), layout="index", chunk_s=1.0)
+    (tmp_path / "uid").mkdir()
+    (tmp_path / "uid" / "1.mp4").touch()
+    with pytest.raises(VideoError, match=r"1\.mp4: frame size differs"):
+        read_clip(of, "uid", np.array([0.5, 1.5]))
+
+
+@pytest.fixture
+def fresh_import():
+    load_decord.cache_clear()
+    yield
+    load_decord.cache_clear()
+
+
+def test_decord2_is_refused(monkeypatch, fresh_import):
+    monkeypatch.setattr(decord_reader, "version", lambda name: "3.4.0")
+    with pytest.raises(DecoderError, match=r"decord2 3\.4\.0 is installed.*pip uninstall"):
+        load_decord()
+
+
+def test_decord_is_the_version_that_was_checked(fresh_import):
+    assert importlib.metadata.version("decord") == "0.6.0"
+    assert load_decord().__version__ == "0.6.0"

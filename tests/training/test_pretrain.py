@@ -1,0 +1,124 @@
+"""Training as users start it: the deepspeed launcher, two ranks, ZeRO-2."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from svitt_ego.config import ConfigError, load_recipe
+from svitt_ego.durable_files import read_json_lines
+from svitt_ego.training.run_directory import RunDirectory
+from svitt_ego.training.trained_model import load_trained_model
+
+DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
+
+
+def launch(recipe_file, run, *arguments, ranks=2):
+    command = [
+        Path(sys.executable).with_name("deepspeed"),
+        *("--num_accelerators", ranks, "--master_port", 29617, "launch/pretrain.py"),
+        *("--recipe", recipe_file, "--deepspeed_config", DEEPSPEED_CONFIG),
+        *("--output-dir", run, *arguments),
+    ]
+    return subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def spoilt_videos(egosynth, tmp_path_factory):
+    """The dataset's videos with one file cut short and one emptied."""
+    videos = tmp_path_factory.mktemp("spoilt") / "videos"
+    shutil.copytree(egosynth / "videos", videos)
+    first, second = sorted(videos.glob("*/0.mp4"))[:2]
+    first.write_bytes(first.read_bytes()[: first.stat().st_size // 3])
+    second.write_bytes(b"")
+    return videos
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(recipe_file, spoilt_videos, tmp_path):
+    """Dropout, drop path, random patterns, masking and unreadable clips all on."""
+    whole = RunDirectory(tmp_path / "whole")
+    changes = ("--set", f"data.videos.root={spoilt_videos}")
+    finished = launch(recipe_file, whole.path, "--max-steps", "4", *changes)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    records = read_json_lines(whole.records_file)
+    assert [record["step"] for record in records] == [1, 2, 3, 4]
+    assert whole.newest_tag() == "step-000004"
+    assert len(list((whole.checkpoints / "step-000002").glob("*_optim_states.pt"))) == 2
+    assert all(record["peak_bytes"] > 0 and record["clips"] == 8 for record in records)
+
+    faults = [fault for record in records for fault in record["faults"]]
+    assert faults and all(Path(fault["path"]).name == "0.mp4" for fault in faults)
+    assert f"{len(faults)} of {32 + len(faults)} clips" in finished.stderr
+
+    # as if the run had been killed in step 4: three records, the checkpoint of step 2
+    torn = RunDirectory(tmp_path / "torn")
+    shutil.copytree(whole.path, torn.path)
+    shutil.rmtree(torn.checkpoints / "step-000004")
+    torn.pointer.write_text("step-000002\n")
+    lines = torn.records_file.read_text().splitlines(keepends=True)
+    torn.records_file.write_text("".join(lines[:3]))
+    resumed = launch(recipe_file, torn.path, "--max-steps", "4", "--resume", "auto", *changes)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert "resuming after step 2" in resumed.stderr
+    assert "1 steps after the checkpoint were lost" in resumed.stderr
+    again = read_json_lines(torn.records_file)
+    for key in ("step", "loss", "loss_mlm", "gradient_norm", "learning_rate", "faults"):
+        assert [r[key] for r in again] == [r[key] for r in records], key
+    mine, theirs = (load_trained_model(run.path)[0].state_dict() for run in (torn, whole))
+    assert all(mine[name].equal(theirs[name]) for name in theirs)
+    assert [entry["first_step"] for entry in torn.launches()] == [0, 2]
+
+    wrong = launch(
+        recipe_file, torn.path, "--resume", "auto", "--set", "seed=1", *changes, ranks=1
+    )
+    assert wrong.returncode != 0 and "seed = 1 was 0" in wrong.stderr
+    assert read_json_lines(torn.records_file) == again
+
+
+def pretrain_here(recipe_file, output_dir, *overrides, config=DEEPSPEED_CONFIG, resume=False):
+    from svitt_ego.training.loop import pretrain
+
+    recipe = load_recipe(str(recipe_file), overrides)
+    return pretrain(recipe, config, output_dir, resume)
+
+
+@pytest.mark.parametrize(
+    "override, said",
+    [
+        ("data.metadata=nowhere.csv", "data.metadata = 'nowhere.csv'"),
+        ("data.videos.root=nowhere", "data.videos.root = 'nowhere'"),
+        ("data.videos.layout=whole", "with layout 'whole'"),
+        ("data.tokenizer=nowhere/tokenizer", "data.tokenizer = 'nowhere/tokenizer'"),
+        ("model.text.vocabulary_size=10", "model.text.vocabulary_size"),
+        ("training.micro_batch_size=100000", "training.micro_batch_size"),
+        ("model.video.pretrained=nowhere/beit", "model.video.pretrained = 'nowhere/beit'"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(recipe_file, tmp_path, override, said):
+    with pytest.raises(ConfigError) as error:
+        pretrain_here(recipe_file, tmp_path / "run", override)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_contradicting_deepspeed_config(recipe_file, tmp_path):
+    config = tmp_path / "ds.json"
+    config.write_text(json.dumps({"train_batch_size": 999}))
+    with pytest.raises(ConfigError, match="train_batch_size = 999 contradicts"):
+        pretrain_here(recipe_file, tmp_path / "run", config=str(config))
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_on_the_command_line(tmp_path):
+    command = [sys.executable, "launch/pretrain.py", "--recipe", "no-such-recipe"]
+    command += ["--deepspeed_config", DEEPSPEED_CONFIG, "--output-dir", str(tmp_path / "run")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.strip().splitlines()
+    assert line.startswith("error: recipe 'no-such-recipe': no such file") and "demo" in line

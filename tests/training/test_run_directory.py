@@ -1,0 +1,101 @@
+import json
+
+import pytest
+
+from svitt_ego.config import ConfigError, load_recipe
+from svitt_ego.durable_files import read_json_lines, write_atomically
+from svitt_ego.models import SViTTEgo
+from svitt_ego.models.weights import check_weights, load_weights, save_weights
+from svitt_ego.training.records import RecordWriter, forget_after
+from svitt_ego.training.run_directory import RunDirectory, tag_of
+from svitt_ego.training.trained_model import load_trained_model
+
+
+@pytest.fixture
+def run(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    directory.write_setup(load_recipe("demo"), {"zero_optimization": {"stage": 2}}, {"first_step": 0})
+    return directory
+
+
+def publish(run, step, model):
+    folder = run.checkpoints / tag_of(step)
+    folder.mkdir(parents=True)
+    save_weights(model, run.weights_file(tag_of(step)))
+    write_atomically(run.pointer, f"{tag_of(step)}\n")
+
+
+def test_resolved_recipe_reads_back_equal(run):
+    assert run.read_recipe() == load_recipe("demo")
+    assert json.loads(run.deepspeed_file.read_text())["zero_optimization"]["stage"] == 2
+    (launch,) = run.launches()
+    assert launch["first_step"] == 0 and launch["packages"]["torch"]
+
+
+def test_a_second_start_needs_resume(run):
+    run.check_can_start(resume=True)
+    with pytest.raises(ConfigError, match="--resume auto"):
+        run.check_can_start(resume=False)
+
+
+def test_another_recipe_is_another_run(run):
+    run.check_same_run(load_recipe("demo", ["data.workers=3", "training.keep_checkpoints=9"]))
+    with pytest.raises(ConfigError, match=r"optimisation.learning_rate = 0.5 was 0.001"):
+        run.check_same_run(load_recipe("demo", ["optimisation.learning_rate=0.5"]))
+
+
+def test_trained_model_gives_the_saved_weights(run):
+    recipe = load_recipe("demo")
+    model = SViTTEgo.from_recipe(recipe)
+    publish(run, 40, SViTTEgo.from_recipe(recipe))
+    publish(run, 80, model)
+    loaded, of_run = load_trained_model(run.path)
+    assert of_run == recipe and not loaded.training
+    for name, tensor in model.state_dict().items():
+        assert tensor.equal(loaded.state_dict()[name]), name
+    older, _ = load_trained_model(run.path, "step-000040")
+    assert not older.video.cls_token.equal(loaded.video.cls_token)
+
+
+def test_missing_checkpoints_are_named(run):
+    with pytest.raises(ConfigError, match="has no checkpoint yet; there are: none"):
+        load_trained_model(run.path)
+    publish(run, 40, SViTTEgo.from_recipe(load_recipe("demo")))
+    with pytest.raises(ConfigError, match="no checkpoint 'step-7'; there are: step-000040"):
+        load_trained_model(run.path, "step-7")
+    write_atomically(run.pointer, "step-000999\n")
+    with pytest.raises(ConfigError, match="names 'step-000999', which is not a whole checkpoint"):
+        load_trained_model(run.path)
+    with pytest.raises(ConfigError, match="not a run directory"):
+        load_trained_model(run.path / "nowhere")
+
+
+def test_another_architecture_names_keys_and_shapes(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_weights(SViTTEgo.from_recipe(load_recipe("demo")), path)
+    other = SViTTEgo.from_recipe(
+        load_recipe("demo", ["model.video.layers=7", "model.projection_width=32"])
+    )
+    with pytest.raises(ConfigError) as error:
+        check_weights(other, path)
+    said = str(error.value)
+    assert "missing: video.layers.6." in said
+    assert "text_projection.weight (64, 128) instead of (32, 128)" in said
+    path.write_bytes(b"not safetensors at all")
+    with pytest.raises(ConfigError, match="not a readable safetensors file"):
+        load_weights(other, path)
+
+
+def test_records_survive_a_kill_and_forget_lost_steps(tmp_path):
+    path = tmp_path / "records.jsonl"
+    writer = RecordWriter(path)
+    for step in range(1, 6):
+        writer.write({"step": step})
+    assert [record["step"] for record in read_json_lines(path)] == [1, 2, 3, 4, 5]
+    with path.open("a") as file:
+        file.write('{"step": 6, "lo')
+    assert forget_after(path, 3) == 2
+    assert [record["step"] for record in read_json_lines(path)] == [1, 2, 3]
+    path.write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
+    with pytest.raises(ConfigError, match="line 2: not valid JSON"):
+        read_json_lines(path)
