@@ -1,1 +1,1 @@
-"""EgoSynth: a first-person video-text dataset generated from a seed."""
+"""EgoSynth: a first-person action dataset generated from a seed, in the formats of EgoClip."""

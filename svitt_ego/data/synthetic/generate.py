@@ -1,0 +1,193 @@
+"""Generate EgoSynth: videos in parallel, then annotations, taxonomy, tokenizer and manifest.
+
+The manifest is written last: a folder with a matching one is complete and reused at once; one that
+was interrupted is continued video by video.
+"""
+
+import fcntl
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+
+from tqdm import tqdm
+
+from svitt_ego.data.synthetic.narrations import Row, egoclip_rows, to_tsv
+from svitt_ego.data.synthetic.questions import held_out_clips, write_questions
+from svitt_ego.data.synthetic.script import Script, video_uid, write_script
+from svitt_ego.data.synthetic.sizes import SIZES, Size
+from svitt_ego.data.synthetic.tokenizer import train_tokenizer
+from svitt_ego.data.synthetic.video import make_video
+from svitt_ego.data.synthetic.vocabulary import taxonomy
+
+# Raise when the same seed gives other files than before.
+GENERATOR_VERSION = 2
+_MANIFEST = "manifest.json"
+_STARTED = "manifest.partial.json"
+
+
+def generate(
+    output: str | Path,
+    size: str,
+    seed: int = 0,
+    workers: int | None = None,
+    *,
+    progress: bool = True,
+) -> Path:
+    """Make sure `output` holds the dataset of this size and seed; return the folder.
+
+    The same size and seed give the same files (videos: the same decoded frames) for any number of
+    `workers` (default: the usable CPU cores). Processes that ask for one folder at the same time
+    wait for each other. Raises ValueError for an unknown size, a negative seed, fewer than one
+    worker, and a folder that holds anything else.
+    """
+    if size not in SIZES:
+        raise ValueError(f"unknown EgoSynth size {size!r}: choose one of {', '.join(SIZES)}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    workers = len(os.sched_getaffinity(0)) if workers is None else workers
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    request = {
+        "dataset": "EgoSynth",
+        "generator_version": GENERATOR_VERSION,
+        "size": size,
+        "seed": seed,
+        "parameters": asdict(SIZES[size]),
+    }
+    with _locked(folder):
+        _check_reusable(folder, request)
+        missing = _missing_videos(folder, SIZES[size], seed)
+        if missing or not (folder / _MANIFEST).exists():
+            _write_text(folder / _STARTED, json.dumps(request, indent=2))
+            (folder / _MANIFEST).unlink(missing_ok=True)
+            for unfinished in (folder / "videos").glob(".*.partial"):
+                shutil.rmtree(unfinished)
+            _make_videos(folder, SIZES[size], seed, missing, workers, progress)
+            counts = _write_annotations(folder, SIZES[size], seed)
+            _write_text(folder / _MANIFEST, json.dumps(request | {"counts": counts}, indent=2))
+            (folder / _STARTED).unlink()
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check_reusable(folder: Path, request: dict[str, object]) -> None:
+    """Raise ValueError if the folder holds something other than (part of) the requested dataset."""
+    names = [name for name in (_MANIFEST, _STARTED) if (folder / name).exists()]
+    if not names:
+        if any(folder.iterdir()):
+            raise ValueError(
+                f"{folder} is not empty and holds no EgoSynth dataset: "
+                "choose another output folder or empty this one"
+            )
+        return
+    path = folder / names[0]
+    try:
+        found = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}): delete {folder}") from error
+    for key, wanted in request.items():
+        if found.get(key) != wanted:
+            raise ValueError(
+                f"{folder} holds an EgoSynth dataset with {key} {found.get(key)!r}, wanted "
+                f"{wanted!r}: choose another output folder or delete this one"
+            )
+
+
+def _missing_videos(folder: Path, size: Size, seed: int) -> list[int]:
+    """Indices without a finished folder; training videos come first, then the held-out ones."""
+    return [
+        index
+        for index in range(size.train_videos + size.test_videos)
+        if not (folder / "videos" / video_uid(seed, index, size.video_s, size.fps)).is_dir()
+    ]
+
+
+def _make_videos(
+    folder: Path, size: Size, seed: int, indices: list[int], workers: int, progress: bool
+) -> None:
+    (folder / "videos").mkdir(exist_ok=True)
+    with tqdm(total=len(indices), desc="EgoSynth", unit="video", disable=not progress) as bar:
+        if workers == 1 or len(indices) <= 1:
+            for index in indices:
+                make_video(folder, size, seed, index)
+                bar.update()
+            return
+        # Spawned, not forked: callers may hold threads and locks of torch or of video readers.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(
+            min(workers, len(indices)), mp_context=context, initializer=_exit_with_parent
+        ) as pool:
+            jobs = [pool.submit(make_video, folder, size, seed, index) for index in indices]
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+                    bar.update()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _exit_with_parent() -> None:
+    """End this worker once its parent is gone: a killed parent would leave it waiting forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait_and_exit() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_and_exit, daemon=True).start()
+
+
+def _write_annotations(folder: Path, size: Size, seed: int) -> dict[str, int]:
+    train: list[Row] = []
+    held_out: list[tuple[Script, list[Row]]] = []
+    clip_indices = count()
+    for index in range(size.train_videos + size.test_videos):
+        script = write_script(seed, index, size.video_s, size.fps)
+        is_train = index < size.train_videos
+        rows = egoclip_rows(script, seed, index, allow_unsure=is_train)
+        for row in rows:
+            row["clip_idx"] = next(clip_indices)
+        if is_train:
+            train += rows
+        else:
+            held_out.append((script, rows))
+    questions = write_questions(
+        [held_out_clips(script, rows) for script, rows in held_out], size.questions_per_type, seed
+    )
+    _write_text(folder / "egoclip.csv", to_tsv(train))
+    _write_text(folder / "egomcq.json", json.dumps(questions, indent=1))
+    _write_text(folder / "taxonomy.json", json.dumps(taxonomy(), indent=1))
+    train_tokenizer([str(row["clip_text"]) for row in train], folder / "tokenizer")
+    return {
+        "train_videos": size.train_videos,
+        "test_videos": size.test_videos,
+        "train_clips": len(train),
+        "questions": len(questions),
+    }
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
