@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,8 @@ def one_line_errors() -> Iterator[None]:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in ("transformers", "timm", "DeepSpeed"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # torch warns of its own deprecated names, which DeepSpeed calls
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     try:
         yield
     except INPUT_ERRORS as error:

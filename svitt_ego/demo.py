@@ -118,7 +118,8 @@ def _train(run: Path, num_accelerators: int) -> None:
 def _launch(run: Path, num_accelerators: int, *more: object) -> None:
     _run(
         Path(sys.executable).with_name("deepspeed"),
-        *("--num_accelerators", num_accelerators, "launch/pretrain.py"),
+        *("--num_accelerators", num_accelerators, "--log_level", "warning"),
+        "launch/pretrain.py",
         *("--recipe", RECIPE, "--deepspeed_config", DEEPSPEED_CONFIG),
         *("--output-dir", run, "--resume", "auto", *more),
     )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from svitt_ego.config import Recipe
 from svitt_ego.data.faults import FaultTally
@@ -24,7 +25,7 @@ from svitt_ego.training.deepspeed_config import resolve_deepspeed_config
 from svitt_ego.training.engine import build_engine, memory_recorder
 from svitt_ego.training.records import RecordWriter, forget_after
 from svitt_ego.training.run_directory import RunDirectory
-from svitt_ego.training.step import RankStep, step_record, train_step
+from svitt_ego.training.step import step_record, train_step
 from svitt_ego.training.task import PretrainingTask, SpecialTokens
 
 log = logging.getLogger("svitt_ego")
@@ -146,32 +147,36 @@ class _Trainer:
             unit="step",
             disable=self.rank != 0,
         )
-        for step in steps:
-            own = train_step(
-                self.engine,
-                batches,
-                training.gradient_accumulation_steps,
-                self.recipe.seed,
-                step,
-                recorder,
-                self.device,
-            )
-            self.tally.add(own.clips, own.faults)
-            self.tally.check(self.recipe.data.max_unreadable_share)
-            of_ranks: list[RankStep | None] | None = (
-                [None] * dist.get_world_size() if self.rank == 0 else None
-            )
-            dist.gather_object(own, of_ranks)
-            if records and of_ranks:
-                record = step_record(self.engine, self.model, of_ranks, step, self.steps_per_epoch)
-                records.write(record)
-                self._to_monitor(record)
-                steps.set_postfix(loss=f"{record['loss']:.3f}", lr=f"{record['learning_rate']:.1e}")
-            if step % training.checkpoint_every_steps == 0 or step == last_step:
-                self._save(step)
+        with logging_redirect_tqdm([log]):
+            for step in steps:
+                own = train_step(
+                    self.engine,
+                    batches,
+                    training.gradient_accumulation_steps,
+                    self.recipe.seed,
+                    step,
+                    recorder,
+                    self.device,
+                )
+                self.tally.add(own.clips, own.faults)
+                self.tally.check(self.recipe.data.max_unreadable_share)
+                of_ranks = gather_to_rank_0(own)
+                if records:
+                    record = step_record(
+                        self.engine, self.model, of_ranks, step, self.steps_per_epoch
+                    )
+                    records.write(record)
+                    self._to_monitor(record)
+                    steps.set_postfix(
+                        loss=f"{record['loss']:.3f}", lr=f"{record['learning_rate']:.1e}"
+                    )
+                if step % training.checkpoint_every_steps == 0 or step == last_step:
+                    self._save(step)
         if records:
             records.close()
-        self._report_faults()
+        tallies = gather_to_rank_0(self.tally)
+        if tallies:
+            log.info("%s", FaultTally.merged(tallies).summary())
 
     def _save(self, step: int) -> None:
         shards = save_checkpoint(
@@ -208,10 +213,9 @@ class _Trainer:
         ]
         self.engine.monitor.write_events(events)
 
-    def _report_faults(self) -> None:
-        tallies: list[FaultTally | None] | None = (
-            [None] * dist.get_world_size() if self.rank == 0 else None
-        )
-        dist.gather_object(self.tally, tallies)
-        if tallies:
-            log.info("%s", FaultTally.merged(tallies).summary())
+
+def gather_to_rank_0(value: Any) -> list[Any]:
+    """The values of all ranks on rank 0, nothing elsewhere."""
+    values = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
+    dist.gather_object(value, values)
+    return values or []

@@ -20,7 +20,6 @@ from svitt_ego.objectives import (
     gather_without_gradient,
     infonce,
     mask_tokens,
-    mlm_loss,
     positives,
     vtm_loss,
 )
@@ -105,7 +104,8 @@ class PretrainingTask(nn.Module):
         fused = self.model.fuse(
             text.tokens[pairs.text_index],
             batch.text_mask[pairs.text_index],
-            video.tokens[pairs.video_index],
+            video.tokens,
+            pairs.video_index,
         )
         return vtm_loss(self.model.match_logits(fused), pairs.label)
 
@@ -124,4 +124,4 @@ class PretrainingTask(nn.Module):
         text = self.model.encode_text(masked.ids, mask)
         fused = self.model.fuse(text.tokens, mask, video.tokens[anchors])
         hidden = fused.flatten(0, 1)[masked.positions]
-        return mlm_loss(self.model.mlm_logits(hidden), masked.labels)
+        return self.model.mlm_loss(hidden, masked.labels)
