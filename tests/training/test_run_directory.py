@@ -14,7 +14,9 @@ from svitt_ego.training.trained_model import load_trained_model
 @pytest.fixture
 def run(tmp_path):
     directory = RunDirectory(tmp_path / "run")
-    directory.write_setup(load_recipe("demo"), {"zero_optimization": {"stage": 2}}, {"first_step": 0})
+    directory.write_setup(
+        load_recipe("demo"), {"zero_optimization": {"stage": 2}}, {"first_step": 0}
+    )
     return directory
 
 
