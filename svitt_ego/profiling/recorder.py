@@ -1,0 +1,185 @@
+"""The memory part of a step's record, on CPU and CUDA, or nothing at no cost.
+
+    recorder = MemoryRecorder.for_device(device)
+    recorder.register("parameters", model.parameters)
+    with recorder.step():
+        recorder.mark("inputs", tensors)
+        with recorder.phase("forward"):
+            ...
+    record.update(recorder.last)
+
+The recorder knows steps, phases and tensors, no model; the same code serves real and fake tensors.
+"""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from svitt_ego.profiling.ledger import StepMemory
+from svitt_ego.profiling.tracker import Source, TensorTracker
+
+RESIDENT = ("parameters", "buffers", "optimizer_states")
+"""Categories that are there from a step's first to its last moment."""
+
+
+class MemoryRecorder:
+    """Records nothing; base of those that do."""
+
+    counter: ClassVar[str] = "none"
+    """Where the figures come from."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, Any] = {}
+        """Of the last complete step: `counter`, `peak_bytes`, `peak_bytes_by_category` where
+        known, `phases` (name -> the same two), `rss_high_water_bytes` where the system tells."""
+
+    @staticmethod
+    def for_device(device: torch.device, enabled: bool = True) -> "MemoryRecorder":
+        """Tracked tensors on CPU, the allocator's own counters on CUDA, nothing if disabled."""
+        if not enabled:
+            return MemoryRecorder()
+        return AllocatorRecorder(device) if device.type == "cuda" else TrackingRecorder()
+
+    def register(self, category: str, source: Source) -> None:
+        """Tensors of `category` that outlive a step; `source` is asked anew in each step."""
+
+    def mark(self, category: str, tensors: Iterable[Tensor]) -> None:
+        """Tensors that exist now, inside a step: its batch, say."""
+
+    def watch_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Counts these parameters' gradients as such from their birth on."""
+
+    def step(self) -> AbstractContextManager[None]:
+        """From a batch's arrival to the updated weights; fills `last` if it ends without error."""
+        return nullcontext()
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """A part of a step, `forward`, `backward` or `optimizer`; phases do not nest."""
+        return nullcontext()
+
+
+class TrackingRecorder(MemoryRecorder):
+    """Every live storage of the step, counted once (`TensorTracker`)."""
+
+    counter = "tracked tensors"
+
+    def __init__(self, keep_timeline: bool = False) -> None:
+        super().__init__()
+        self._tracker = TensorTracker(keep_timeline)
+        self.memory: StepMemory | None = None
+        """All that is known of the last complete step."""
+
+    def register(self, category: str, source: Source) -> None:
+        self._tracker.register(category, source)
+
+    def mark(self, category: str, tensors: Iterable[Tensor]) -> None:
+        self._tracker.mark(category, tensors)
+
+    def watch_gradients(self, parameters: Iterable[Tensor]) -> None:
+        self._tracker.watch_gradients(parameters)
+
+    @contextmanager
+    def step(self):
+        with self._tracker.step() as result:
+            yield
+        (self.memory,) = result
+        self.last = {
+            "counter": self.counter,
+            **self.memory.peak.to_json(),
+            "phases": {name: peak.to_json() for name, peak in self.memory.phases.items()},
+            **high_water(),
+        }
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        return self._tracker.phase(name)
+
+
+class AllocatorRecorder(MemoryRecorder):
+    """What PyTorch's caching allocator counted on one CUDA device.
+
+    Categories are known only for what is resident; the rest of the peak is `unattributed`.
+    Adds `reserved_bytes` (peak), `alloc_retries` and `ooms` (both since the process began).
+    `statistics` has the functions of `torch.cuda` used here.
+    """
+
+    counter = "cuda allocator"
+
+    def __init__(self, device: torch.device, statistics: Any = torch.cuda) -> None:
+        super().__init__()
+        self._device = device
+        self._statistics = statistics
+        self._sources: list[tuple[str, Source]] = []
+        self._peak_bytes = self._reserved_bytes = 0
+        self._phases: dict[str, int] = {}
+
+    def register(self, category: str, source: Source) -> None:
+        if category in RESIDENT:
+            self._sources.append((category, source))
+
+    @contextmanager
+    def step(self):
+        self._peak_bytes = self._reserved_bytes = 0
+        self._phases = {}
+        resident = self._resident_bytes()
+        self._statistics.reset_peak_memory_stats(self._device)
+        yield
+        self._take_peak()
+        counts = self._statistics.memory_stats(self._device)
+        split = {**resident, "unattributed": self._peak_bytes - sum(resident.values())}
+        self.last = {
+            "counter": self.counter,
+            "peak_bytes": self._peak_bytes,
+            "peak_bytes_by_category": split,
+            "phases": {name: {"peak_bytes": peak} for name, peak in self._phases.items()},
+            "reserved_bytes": self._reserved_bytes,
+            "alloc_retries": counts.get("num_alloc_retries", 0),
+            "ooms": counts.get("num_ooms", 0),
+            **high_water(),
+        }
+
+    @contextmanager
+    def phase(self, name: str):
+        self._take_peak()
+        yield
+        self._phases[name] = max(self._take_peak(), self._phases.get(name, 0))
+
+    def _take_peak(self) -> int:
+        """The allocator's peak since the last call, and a new start for the next.
+
+        The allocator counts on the host when memory is handed out, so no kernel is waited for.
+        """
+        peak_bytes = self._statistics.max_memory_allocated(self._device)
+        self._peak_bytes = max(self._peak_bytes, peak_bytes)
+        reserved_bytes = self._statistics.max_memory_reserved(self._device)
+        self._reserved_bytes = max(self._reserved_bytes, reserved_bytes)
+        self._statistics.reset_peak_memory_stats(self._device)
+        return peak_bytes
+
+    def _resident_bytes(self) -> dict[str, int]:
+        """Bytes of the registered storages on this device, each counted once."""
+        seen: set[int] = set()
+        sizes: dict[str, int] = {}
+        for category, source in self._sources:
+            for tensor in source():
+                storage = tensor.untyped_storage()
+                if tensor.device == self._device and storage._cdata not in seen:
+                    seen.add(storage._cdata)
+                    sizes[category] = sizes.get(category, 0) + storage.nbytes()
+        return sizes
+
+
+def high_water(status_file: Path = Path("/proc/self/status")) -> dict[str, int]:
+    """Most resident memory the process ever had: all of it, libraries and loaders' buffers too.
+
+    Empty where the system has no /proc. (`getrusage` would count what the parent had.)
+    """
+    if not status_file.is_file():
+        return {}
+    for line in status_file.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return {"rss_high_water_bytes": int(line.split()[1]) * 1024}
+    return {}

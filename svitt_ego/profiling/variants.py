@@ -1,0 +1,86 @@
+"""The two dense opponents of a sparse recipe, and what lies between them.
+
+Edge sparsity saves stored activations only against attention that stores its probabilities, so a
+comparison with one kind of dense attention alone would mislead.
+"""
+
+from dataclasses import dataclass
+
+from svitt_ego.config.schema import Recipe
+
+
+@dataclass(frozen=True)
+class RecipeVariant:
+    """`dense`, `dense_efficient`, `dense_efficient_drop` or `sparse`, derived from a recipe."""
+
+    name: str
+    title: str
+    description: str
+    recipe: Recipe
+
+
+def variants_of(recipe: Recipe) -> list[RecipeVariant]:
+    """The recipe last, its dense opponents before it; steps that change nothing are left out."""
+    video, fusion = recipe.model.video, recipe.model.fusion
+    edge, node = video.edge_sparsity, video.node_sparsity
+    variants = [
+        RecipeVariant(
+            "dense",
+            "dense",
+            "every token attends to every token, attention probabilities stored for the backward "
+            "pass, as BEiT and SViTT do it; every token kept",
+            _changed(recipe, "materialised", keep_edge=False, keep_node=False),
+        ),
+        RecipeVariant(
+            "dense_efficient",
+            "dense, efficient",
+            "the same values from exact attention that does not store probabilities; every token "
+            "kept",
+            _changed(recipe, "efficient", keep_edge=False, keep_node=False),
+        ),
+    ]
+    drops = node is not None or fusion.node_sparsity is not None
+    rates = [sparsity.keep_rate for sparsity in (node, fusion.node_sparsity) if sparsity]
+    rate_text = " and ".join(f"{rate:g}" for rate in rates)
+    if drops:
+        variants.append(
+            RecipeVariant(
+                "dense_efficient_drop",
+                "dense, efficient + token drop",
+                f"efficient dense attention; tokens dropped at keep rate {rate_text}",
+                _changed(recipe, "efficient", keep_edge=False, keep_node=True),
+            )
+        )
+    if edge is not None:
+        sizes = f"({edge.local_blocks}, {edge.random_blocks}, {edge.block_size})"
+        dropping = f"tokens dropped at keep rate {rate_text}" if drops else "every token kept"
+        variants.append(
+            RecipeVariant(
+                "sparse",
+                f"sparse {sizes}" + (" + token drop" if drops else ""),
+                f"block-sparse attention {sizes} = (local blocks, random blocks, block size); "
+                f"{dropping}",
+                recipe,
+            )
+        )
+    return variants
+
+
+def with_frames(recipe: Recipe, frames: int, table_frames: int) -> Recipe:
+    """The recipe for clips of another length, its position table made for `table_frames`."""
+    video = recipe.model.video.model_copy(update={"max_frames": table_frames})
+    model = recipe.model.model_copy(update={"video": video})
+    data = recipe.data.model_copy(update={"frames": frames})
+    return recipe.model_copy(update={"model": model, "data": data})
+
+
+def _changed(recipe: Recipe, attention: str, keep_edge: bool, keep_node: bool) -> Recipe:
+    video = {"dense_attention": attention}
+    video |= {} if keep_edge else {"edge_sparsity": None}
+    video |= {} if keep_node else {"node_sparsity": None}
+    fusion = {} if keep_node else {"node_sparsity": None}
+    model = {
+        "video": recipe.model.video.model_copy(update=video),
+        "fusion": recipe.model.fusion.model_copy(update=fusion),
+    }
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update=model)})

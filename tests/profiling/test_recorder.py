@@ -1,0 +1,132 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from svitt_ego.profiling.recorder import (
+    AllocatorRecorder,
+    MemoryRecorder,
+    TrackingRecorder,
+    high_water,
+)
+
+CPU = torch.device("cpu")
+
+
+def run_step(recorder: MemoryRecorder, model: nn.Module) -> float:
+    x = torch.ones(16, 8)
+    with recorder.step():
+        recorder.mark("inputs", [x])
+        with recorder.phase("forward"):
+            loss = model(x).sum()
+        with recorder.phase("backward"):
+            loss.backward()
+        with recorder.phase("optimizer"):
+            model.zero_grad()
+    return loss.item()
+
+
+def test_disabled_recorder_changes_and_records_nothing():
+    model = nn.Linear(8, 8)
+    recorder = MemoryRecorder.for_device(CPU, enabled=False)
+    recorder.register("parameters", lambda: pytest.fail("nobody should ask"))
+    recorder.watch_gradients(model.parameters())
+    assert type(recorder) is MemoryRecorder
+    assert run_step(recorder, model) == run_step(MemoryRecorder.for_device(CPU), model)
+    assert recorder.last == {}
+    assert not model.weight._post_accumulate_grad_hooks
+
+
+def test_record_of_a_cpu_step():
+    model = nn.Linear(8, 8)
+    recorder = MemoryRecorder.for_device(CPU)
+    recorder.register("parameters", model.parameters)
+    recorder.watch_gradients(model.parameters())
+    run_step(recorder, model)
+    record = json.loads(json.dumps(recorder.last))
+    assert record["counter"] == "tracked tensors"
+    assert record["peak_bytes"] == sum(record["peak_bytes_by_category"].values())
+    assert record["peak_bytes_by_category"]["parameters"] == 4 * (64 + 8)
+    assert record["peak_bytes_by_category"]["inputs"] == 4 * 16 * 8
+    assert list(record["phases"]) == ["forward", "backward", "optimizer"]
+    assert record["peak_bytes"] == max(phase["peak_bytes"] for phase in record["phases"].values())
+    assert record["rss_high_water_bytes"] > 50 * 2**20
+
+
+def test_a_failed_step_keeps_the_last_record():
+    recorder = TrackingRecorder()
+    with recorder.step():
+        kept = torch.zeros(10)
+    before = recorder.last
+    with pytest.raises(KeyError), recorder.step():
+        raise KeyError
+    assert recorder.last is before and before["peak_bytes"] == kept.nbytes
+
+
+class FakeAllocator:
+    """`torch.cuda`'s counters, moved by hand."""
+
+    def __init__(self) -> None:
+        self.allocated = self.peak = 0
+
+    def allocate(self, size_bytes: int) -> None:
+        self.allocated += size_bytes
+        self.peak = max(self.peak, self.allocated)
+
+    def reset_peak_memory_stats(self, device: torch.device) -> None:
+        assert device == CPU
+        self.peak = self.allocated
+
+    def max_memory_allocated(self, device: torch.device) -> int:
+        return self.peak
+
+    def max_memory_reserved(self, device: torch.device) -> int:
+        return 2 * self.peak
+
+    def memory_stats(self, device: torch.device) -> dict[str, int]:
+        return {"num_alloc_retries": 3, "num_ooms": 1}
+
+
+def test_record_of_a_cuda_step():
+    allocator, model = FakeAllocator(), nn.Linear(8, 8)
+    recorder = AllocatorRecorder(CPU, allocator)
+    # Tied weights and views count once; gradients are not resident.
+    recorder.register("parameters", lambda: [*model.parameters(), model.weight.t()])
+    recorder.register("gradients", lambda: pytest.fail("nobody should ask"))
+    allocator.allocate(50_000)
+    allocator.allocate(-49_000)  # a peak before the step is not the step's
+    for _ in range(2):
+        with recorder.step():
+            for name, size_bytes in {"forward": 700, "backward": 900}.items():
+                with recorder.phase(name):
+                    allocator.allocate(size_bytes)
+                    allocator.allocate(-size_bytes)
+            allocator.allocate(5000)  # between phases
+            allocator.allocate(-5000)
+            with recorder.phase("forward"):
+                allocator.allocate(600)
+                allocator.allocate(-600)
+        last = recorder.last
+        assert last.pop("rss_high_water_bytes", 0) >= 0
+        assert last == {
+            "counter": "cuda allocator",
+            "peak_bytes": 6000,
+            "peak_bytes_by_category": {"parameters": 288, "unattributed": 6000 - 288},
+            "phases": {"forward": {"peak_bytes": 1700}, "backward": {"peak_bytes": 1900}},
+            "reserved_bytes": 12000,
+            "alloc_retries": 3,
+            "ooms": 1,
+        }
+
+
+def test_cuda_devices_get_the_allocators_counters():
+    assert isinstance(MemoryRecorder.for_device(torch.device("cuda", 0)), AllocatorRecorder)
+
+
+def test_high_water_mark(tmp_path: Path):
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmPeak:\t  9 kB\nVmHWM:\t  1234 kB\nVmRSS:\t 1000 kB\n")
+    assert high_water(status) == {"rss_high_water_bytes": 1234 * 1024}
+    assert high_water(tmp_path / "missing") == {}
