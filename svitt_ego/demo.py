@@ -72,7 +72,7 @@ def run_demo(root: Path, num_accelerators: int) -> dict[str, Any]:
         _python(
             "launch/compare_memory.py",
             *("--recipe", RECIPE, "--output-dir", files.memory.parent),
-            *("--run-dir", files.training, "--egomcq", files.egomcq),
+            *("--run-dir", files.training, "--egomcq", files.egomcq, "--steps", 3),
         )
     summary = _summary(files) | {"wall_s": round(time.monotonic() - started, 1)}
     write_atomically(files.summary, json.dumps(summary, indent=2) + "\n")

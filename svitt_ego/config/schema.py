@@ -92,6 +92,9 @@ class TransformerSize(Section):
     heads: PositiveInt = 12
     mlp_width: PositiveInt = 3072
     layer_norm_eps: Annotated[float, Field(gt=0)] = 1e-12
+    initializer_range: Annotated[float, Field(gt=0)] = 0.02
+    """Standard deviation of the initial weights of linear layers. BEiT's and BERT's 0.02 suits
+    width 768; a narrow encoder that starts from nothing learns far sooner with width ** -0.5."""
 
     @model_validator(mode="after")
     def _check_size(self) -> "TransformerSize":
@@ -290,13 +293,21 @@ class Optimisation(Section):
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
 
 
+class Recompute(Section):
+    """Activation checkpointing: what is computed again in the backward pass, not stored."""
+
+    what: Literal["none", "attention", "layers"] = "none"
+    """attention: the attention branches; layers: whole layers, of which only the input is kept."""
+    every: PositiveInt = 1
+    """In layers 0, every, 2 * every … of each encoder."""
+
+
 class Training(Section):
     epochs: PositiveInt = 10
     micro_batch_size: PositiveInt = 8
     """Anchors of one rank in one forward pass; scene-aware negatives come on top."""
     gradient_accumulation_steps: PositiveInt = 1
-    recompute: Literal["none", "layers"] = "none"
-    """Activation checkpointing: `layers` keeps only the input of each layer."""
+    recompute: Recompute = Recompute()
     checkpoint_every_steps: PositiveInt = 1000
     keep_checkpoints: PositiveInt = 3
     """The newest so many are kept."""

@@ -1,14 +1,21 @@
 """BERT's post-norm layer, with optional cross-attention to video tokens.
 
-B: samples; L: text tokens; S: video tokens; D: width of the text, E: of the video.
+Attention stores no probabilities, the MLP only what enters its GELU, dropout one byte a value.
+
+B: texts; V: videos; L: text tokens; S: source tokens; D: width of the text, E: of the source.
 """
 
-import torch
+from collections.abc import Callable
+
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from svitt_ego.config.schema import TextEncoder as TextRecipe
+from svitt_ego.models.dropout import dropout
+from svitt_ego.models.recompute import call_plainly
+from svitt_ego.models.recomputed_linear import recomputed_linear
+from svitt_ego.models.short_attention import short_attention
 
 
 class BertAttention(nn.Module):
@@ -25,25 +32,24 @@ class BertAttention(nn.Module):
         self.output = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width, recipe.layer_norm_eps)
 
-    def forward(self, x: Tensor, source: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x (B, L, D), source (B, S, E), mask (B, S) bool or None: all are seen -> (B, L, D) and
-        the keys (B, heads, S, d), from which `cls_scores` are computed where they are needed."""
-        q = rearrange(self.query(x), "b l (h d) -> b h l d", h=self.heads)
-        k = rearrange(self.key(source), "b s (h d) -> b h s d", h=self.heads)
-        v = rearrange(self.value(source), "b s (h d) -> b h s d", h=self.heads)
+    def forward(
+        self,
+        x: Tensor,
+        source: Tensor,
+        mask: Tensor | None = None,
+        source_index: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """x (B, L, D), source (V, S, E); mask (B, S) bool or None: all are seen; source_index (B,)
+        or None: text i sees source i -> (B, L, D) and [CLS] scores (B, S)."""
+        q, k, v = (
+            rearrange(projected, "b n (h d) -> b h n d", h=self.heads)
+            for projected in (self.query(x), self.key(source), self.value(source))
+        )
         rate = self.dropout if self.training else 0.0
-        seen = None if mask is None else mask[:, None, None, :]
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=rate)
-        out = self.output(rearrange(attended, "b h l d -> b l (h d)"))
-        return self.norm(x + F.dropout(out, rate)), k
-
-    @torch.no_grad()
-    def cls_scores(self, x: Tensor, k: Tensor) -> Tensor:
-        """Attention probability of the text [CLS], mean over heads, before dropout: one row, not
-        the matrix. x (B, L, D) as it entered, keys (B, heads, S, d) -> (B, S)."""
-        q = rearrange(self.query(x[:, :1]), "b l (h d) -> b h l d", h=self.heads)
-        logits = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
-        return logits.softmax(dim=-1).mean(dim=1).squeeze(1)
+        attended, cls_scores = short_attention(
+            q, k, v, mask=mask, source_index=source_index, dropout=rate
+        )
+        return self.norm(x + dropout(self.output(attended), rate, self.training)), cls_scores
 
 
 class BertLayer(nn.Module):
@@ -64,16 +70,16 @@ class BertLayer(nn.Module):
         x: Tensor,
         mask: Tensor,
         video_tokens: Tensor | None = None,
-        need_cls_scores: bool = False,
+        video_index: Tensor | None = None,
+        call: Callable = call_plainly,
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, L, D), mask (B, L) bool, video tokens (B, S, E) -> (B, L, D) and, if asked, the
-        text [CLS]'s cross-attention to the video tokens (B, S)."""
-        x, _ = self.attention(x, x, mask)
+        """x (B, L, D), mask (B, L) bool, video tokens (V, S, E), video index (B,) or None ->
+        (B, L, D) and, with cross-attention, the text [CLS]'s attention to the video (B, S)."""
+        x, _ = call(self.attention, x, x, mask)
         cls_scores = None
         if self.cross_attention is not None:
-            attended, k = self.cross_attention(x, video_tokens, None)
-            if need_cls_scores:
-                cls_scores = self.cross_attention.cls_scores(x, k)
-            x = attended
-        hidden = self.mlp_out(F.gelu(self.mlp_in(x)))
-        return self.norm(x + F.dropout(hidden, self.dropout, self.training)), cls_scores
+            x, cls_scores = call(self.cross_attention, x, video_tokens, None, video_index)
+        hidden = recomputed_linear(
+            F.gelu, (self.mlp_in(x),), self.mlp_out.weight, self.mlp_out.bias
+        )
+        return self.norm(x + dropout(hidden, self.dropout, self.training)), cls_scores

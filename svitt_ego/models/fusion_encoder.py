@@ -3,9 +3,10 @@
 from torch import Tensor, nn
 
 from svitt_ego.config.schema import FusionEncoder as FusionRecipe
+from svitt_ego.config.schema import Recompute
 from svitt_ego.config.schema import TextEncoder as TextRecipe
 from svitt_ego.models.bert_layer import BertLayer
-from svitt_ego.models.recompute import Recompute, run_layer
+from svitt_ego.models.recompute import run_layer
 from svitt_ego.models.token_drop import keep_count, keep_tokens, select_tokens
 
 
@@ -15,30 +16,38 @@ class FusionEncoder(nn.Module):
         recipe: FusionRecipe,
         text: TextRecipe,
         video_width: int,
-        recompute: Recompute = "none",
+        recompute: Recompute,
     ) -> None:
         super().__init__()
         self.recipe = recipe
         self.recompute = recompute
         self.layers = nn.ModuleList(BertLayer(text, video_width) for _ in range(recipe.layers))
 
-    def forward(self, text: Tensor, attention_mask: Tensor, video_tokens: Tensor) -> Tensor:
-        """Text (B, L, D), mask (B, L), video tokens (B, 1 + N, E) with [CLS] first -> (B, L, D).
+    def forward(
+        self,
+        text: Tensor,
+        attention_mask: Tensor,
+        video_tokens: Tensor,
+        video_index: Tensor | None = None,
+    ) -> Tensor:
+        """Text (B, L, D), mask (B, L), video tokens (V, 1 + N, E) with [CLS] first, the video of
+        each text (B,) int64 or None where text i sees video i -> (B, L, D).
 
         Video tokens are dropped after the cross-attention that scored them, so the drop is
-        effective from the next layer on; the video's [CLS] always stays.
+        effective from the next layer on; the video's [CLS] always stays. Until the first drop
+        the texts of one video share its keys and values.
         """
         mask = attention_mask.bool()
         node = self.recipe.node_sparsity
         last = len(self.layers) - 1
         for index, layer in enumerate(self.layers):
-            # after the last layer nothing reads the video tokens: no need to score them
-            drops = node is not None and index in node.layers and index < last
             text, cls_scores = run_layer(
-                layer, text, mask, video_tokens, drops, recompute=self.recompute
+                self.recompute, index, layer, text, mask, video_tokens, video_index
             )
-            if drops:
+            # after the last layer nothing reads the video tokens
+            if node is not None and index in node.layers and index < last:
                 patch_scores = cls_scores[:, 1:]
                 keep = keep_count(patch_scores.shape[1], node.keep_rate)
-                video_tokens = keep_tokens(video_tokens, select_tokens(patch_scores, keep))
+                kept = select_tokens(patch_scores, keep)
+                video_tokens, video_index = keep_tokens(video_tokens, kept, video_index), None
         return text

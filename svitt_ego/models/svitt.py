@@ -3,30 +3,19 @@
 B: samples; T: frames; L: text tokens; D: text width; E: video width; P: projection width.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from svitt_ego.config.schema import Model as ModelRecipe
-from svitt_ego.config.schema import Recipe
+from svitt_ego.config.schema import Recipe, Recompute
 from svitt_ego.models.fusion_encoder import FusionEncoder
-from svitt_ego.models.recompute import Recompute
+from svitt_ego.models.masked_token_head import MaskedTokenHead
+from svitt_ego.models.recompute import STORE_ALL
 from svitt_ego.models.text_encoder import TextEncoder, TextOutput
 from svitt_ego.models.video_encoder import Patterns, VideoEncoder, VideoOutput
-
-
-class MaskedTokenHead(nn.Module):
-    """BERT's prediction head; the decoder's weight is the word embedding."""
-
-    def __init__(self, width: int, vocabulary_size: int, eps: float) -> None:
-        super().__init__()
-        self.transform = nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width, eps)
-        self.bias = nn.Parameter(torch.zeros(vocabulary_size))
-
-    def forward(self, hidden: Tensor, word_embedding: Tensor) -> Tensor:
-        """(n, D), (vocabulary, D) -> (n, vocabulary)"""
-        return F.linear(self.norm(F.gelu(self.transform(hidden))), word_embedding, self.bias)
 
 
 class SViTTEgo(nn.Module):
@@ -35,7 +24,7 @@ class SViTTEgo(nn.Module):
     `forward` is not defined: a training task or an evaluation calls the parts it needs.
     """
 
-    def __init__(self, recipe: ModelRecipe, recompute: Recompute = "none") -> None:
+    def __init__(self, recipe: ModelRecipe, recompute: Recompute = STORE_ALL) -> None:
         super().__init__()
         video, text = recipe.video, recipe.text
         self.recipe = recipe
@@ -51,7 +40,9 @@ class SViTTEgo(nn.Module):
         self.temperature_parameter = nn.Parameter(
             initial, requires_grad=recipe.temperature.learnable
         )
-        self.apply(_initialise)
+        _initialise(self, text.initializer_range)
+        for module in (self.video, self.video_projection):
+            _initialise(module, video.initializer_range)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> "SViTTEgo":
@@ -64,6 +55,22 @@ class SViTTEgo(nn.Module):
         from svitt_ego.models.pretrained import load_pretrained  # heavy imports only when needed
 
         load_pretrained(model, recipe.model)
+        return model
+
+    @classmethod
+    def from_svitt(cls, state_dict: Mapping[str, Tensor], recipe: Recipe) -> "SViTTEgo":
+        """Build the model and load an original SViTT checkpoint of the recipe's sizes.
+
+        The recipe's `pretrained` encoders are not read. SViTT pools the mean of the patch tokens:
+        set `model.video.pooling: mean` to compute what it computes.
+
+        Raises:
+            ConfigError: naming missing and unknown tensors and those of other shapes.
+        """
+        model = cls(recipe.model, recipe.training.recompute)
+        from svitt_ego.models.pretrained.svitt import load_svitt
+
+        load_svitt(model, state_dict)
         return model
 
     def encode_video(self, video: Tensor, patterns: Patterns | None = None) -> VideoOutput:
@@ -82,9 +89,16 @@ class SViTTEgo(nn.Module):
         """(B, D) -> (B, P), L2-normalised."""
         return F.normalize(self.text_projection(pooled), dim=-1)
 
-    def fuse(self, text_tokens: Tensor, attention_mask: Tensor, video_tokens: Tensor) -> Tensor:
-        """Text (B, L, D) attends to video tokens (B, 1 + N, E) -> (B, L, D)."""
-        return self.fusion(text_tokens, attention_mask, video_tokens)
+    def fuse(
+        self,
+        text_tokens: Tensor,
+        attention_mask: Tensor,
+        video_tokens: Tensor,
+        video_index: Tensor | None = None,
+    ) -> Tensor:
+        """Text (B, L, D) attends to video tokens (V, 1 + N, E) -> (B, L, D). `video_index` (B,)
+        int64 is the video of each text, so that several texts share one; None: text i, video i."""
+        return self.fusion(text_tokens, attention_mask, video_tokens, video_index)
 
     def match_logits(self, fused: Tensor) -> Tensor:
         """Fused text (B, L, D) -> (B, 2); column 1 = matched."""
@@ -94,6 +108,10 @@ class SViTTEgo(nn.Module):
         """Fused tokens at masked positions (n, D) -> (n, vocabulary)."""
         return self.mlm_head(hidden, self.text.embedding.word.weight)
 
+    def mlm_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of `mlm_logits`, without holding them: (n, D), (n,) -> scalar."""
+        return self.mlm_head.loss(hidden, labels, self.text.embedding.word.weight)
+
     def temperature(self) -> Tensor:
         """Clamped here, in the forward pass: clamping the parameter would miss the fp32 master
         copy that ZeRO keeps."""
@@ -101,13 +119,14 @@ class SViTTEgo(nn.Module):
         return self.temperature_parameter[0].float().clamp(limits.minimum, limits.maximum)
 
 
-def _initialise(module: nn.Module) -> None:
-    """BEiT's and BERT's initialisation: N(0, 0.02), zero biases."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
-    elif isinstance(module, VideoEncoder):
-        nn.init.trunc_normal_(module.cls_token, std=0.02)
+def _initialise(module: nn.Module, linear_std: float) -> None:
+    """N(0, std), zero biases. Embeddings and [CLS] have BEiT's and BERT's 0.02."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.trunc_normal_(part.weight, std=linear_std)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.Embedding):
+            nn.init.normal_(part.weight, std=0.02)
+        elif isinstance(part, VideoEncoder):
+            nn.init.trunc_normal_(part.cls_token, std=0.02)

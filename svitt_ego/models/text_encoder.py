@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from svitt_ego.config.schema import Recompute
 from svitt_ego.config.schema import TextEncoder as TextRecipe
 from svitt_ego.models.bert_layer import BertLayer
-from svitt_ego.models.recompute import Recompute, run_layer
+from svitt_ego.models.dropout import dropout
+from svitt_ego.models.recompute import run_layer
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,11 @@ class TextEmbedding(nn.Module):
         """(B, L) -> (B, L, D)"""
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         x = self.word(input_ids) + self.position(positions) + self.token_type.weight[0]
-        return F.dropout(self.norm(x), self.dropout, self.training)
+        return dropout(self.norm(x), self.dropout, self.training)
 
 
 class TextEncoder(nn.Module):
-    def __init__(self, recipe: TextRecipe, recompute: Recompute = "none") -> None:
+    def __init__(self, recipe: TextRecipe, recompute: Recompute) -> None:
         super().__init__()
         self.recompute = recompute
         self.embedding = TextEmbedding(recipe)
@@ -46,6 +47,6 @@ class TextEncoder(nn.Module):
         """ids and mask (B, L), mask 1 where there is a token."""
         x = self.embedding(input_ids)
         mask = attention_mask.bool()
-        for layer in self.layers:
-            x, _ = run_layer(layer, x, mask, recompute=self.recompute)
+        for index, layer in enumerate(self.layers):
+            x, _ = run_layer(self.recompute, index, layer, x, mask)
         return TextOutput(x, x[:, 0])

@@ -34,10 +34,17 @@ def select_tokens(cls_scores: Tensor, keep: int) -> Tensor:
     return cls_scores.topk(keep, dim=1).indices.sort(dim=1).values
 
 
-def keep_tokens(x: Tensor, kept: Tensor) -> Tensor:
-    """Gather patch tokens, [CLS] always stays: (B, 1 + N, D), (B, K) -> (B, 1 + K, D)."""
+def keep_tokens(x: Tensor, kept: Tensor, source_index: Tensor | None = None) -> Tensor:
+    """Gather patch tokens, [CLS] always stays: (V, 1 + N, D), (B, K) -> (B, 1 + K, D).
+
+    `source_index` (B,) int64 says whose tokens row i keeps; None: those of row i. Selecting rows
+    of a matrix, unlike `gather`, stores no x for the backward pass.
+    """
     with_cls = torch.cat([kept.new_zeros(kept.shape[0], 1), kept + 1], dim=1)
-    return x.gather(1, with_cls.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+    if source_index is None:
+        source_index = torch.arange(len(x), device=x.device)
+    rows = source_index[:, None] * x.shape[1] + with_cls
+    return x.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, -1)
 
 
 def compose(kept_per_drop: Sequence[Tensor]) -> Tensor:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from svitt_ego.config.schema import Recompute
 from svitt_ego.config.schema import VideoEncoder as VideoRecipe
 from svitt_ego.models.attention import draw_patterns, position_codes
 from svitt_ego.models.patch_embedding import PatchEmbedding
-from svitt_ego.models.recompute import Recompute, run_layer
+from svitt_ego.models.recompute import STORE_ALL, run_layer
 from svitt_ego.models.token_drop import (
     compose,
     keep_count,
@@ -40,7 +41,7 @@ class VideoOutput:
 
 
 class VideoEncoder(nn.Module):
-    def __init__(self, recipe: VideoRecipe, recompute: Recompute = "none") -> None:
+    def __init__(self, recipe: VideoRecipe, recompute: Recompute = STORE_ALL) -> None:
         super().__init__()
         self.recipe = recipe
         self.recompute = recompute
@@ -90,7 +91,7 @@ class VideoEncoder(nn.Module):
             drops = node is not None and index in node.layers
             if pattern is not None:
                 pattern = pattern.to(x.device, non_blocking=True)
-            x, cls_scores = run_layer(layer, x, codes, pattern, drops, recompute=self.recompute)
+            x, cls_scores = run_layer(self.recompute, index, layer, x, codes, pattern, drops)
             if drops:
                 kept = select_tokens(cls_scores, keep_count(cls_scores.shape[1], node.keep_rate))
                 x = keep_tokens(x, kept)

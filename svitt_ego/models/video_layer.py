@@ -1,7 +1,14 @@
 """One layer of the video encoder: BEiT's pre-norm layer with layer scale over space-time tokens.
 
+Stored for the backward pass, in widths of the tokens: the layer's input (1), queries, keys and
+values (3), what attention makes of them (1), the input of the MLP's branch (1), the MLP before
+its GELU (4 with BEiT's ratio). LayerNorms and GELUs are computed again, branches are not stored.
+
 B: clips; N: patch tokens present; D: width; R: rows of the relative position bias table.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from einops import rearrange
@@ -11,10 +18,12 @@ from torch.nn import functional as F
 from svitt_ego.config.schema import VideoEncoder as VideoRecipe
 from svitt_ego.models.attention import attention, table_rows
 from svitt_ego.models.drop_path import DropPath
+from svitt_ego.models.recompute import call_plainly
+from svitt_ego.models.recomputed_linear import identity, recomputed_linear
 
 
 class VideoAttention(nn.Module):
-    """Self-attention with a 3-D relative position bias, dense or block-sparse by its pattern."""
+    """The parameters of self-attention with a 3-D relative position bias."""
 
     def __init__(self, recipe: VideoRecipe) -> None:
         super().__init__()
@@ -29,27 +38,6 @@ class VideoAttention(nn.Module):
         rows = table_rows(recipe.max_frames, recipe.grid_size, recipe.grid_size)
         self.bias_table = nn.Parameter(torch.zeros(rows, recipe.heads))
         self.output = nn.Linear(width, width)
-
-    def forward(
-        self, x: Tensor, codes: Tensor, pattern: Tensor | None, need_cls_scores: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """(B, 1 + N, D), codes (B or 1, N), pattern (blocks, K) or None for dense ->
-        (B, 1 + N, D) and, if asked, [CLS] scores (B, N)."""
-        bias = torch.cat([self.query_bias, torch.zeros_like(self.query_bias), self.value_bias])
-        qkv = F.linear(x, self.qkv.weight, bias)
-        q, k, v = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=self.heads)
-        out, cls_scores = attention(
-            q,
-            k,
-            v,
-            self.bias_table,
-            codes,
-            pattern=pattern,
-            block_size=self.block_size,
-            materialise=self.materialise,
-            need_cls_scores=need_cls_scores,
-        )
-        return self.output(out), cls_scores
 
 
 class VideoLayer(nn.Module):
@@ -68,12 +56,54 @@ class VideoLayer(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(
+        self,
+        x: Tensor,
+        codes: Tensor,
+        pattern: Tensor | None,
+        need_cls_scores: bool,
+        call: Callable = call_plainly,
+    ) -> tuple[Tensor, Tensor | None]:
+        """x (B, 1 + N, D), codes (B or 1, N), pattern (blocks, K) or None for dense ->
+        (B, 1 + N, D) and, if asked, [CLS] scores (B, N)."""
+        attended, cls_scores = call(self._attend, x, codes, pattern, need_cls_scores)
+        x = x + self.drop_path(attended)
+        hidden = _linear_of_norm(x, self.mlp_norm, self.mlp_in.weight, self.mlp_in.bias)
+        branch = recomputed_linear(
+            F.gelu, (hidden,), self.mlp_out.weight, self.mlp_out.bias, self.mlp_scale
+        )
+        return x + self.drop_path(branch), cls_scores
+
+    def _attend(
         self, x: Tensor, codes: Tensor, pattern: Tensor | None, need_cls_scores: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """As `VideoAttention.forward`."""
-        attended, cls_scores = self.attention(
-            self.attention_norm(x), codes, pattern, need_cls_scores
+        """The attention branch, scaled."""
+        part = self.attention
+        # BEiT's keys have no bias
+        bias = torch.cat([part.query_bias, torch.zeros_like(part.query_bias), part.value_bias])
+        qkv = _linear_of_norm(x, self.attention_norm, part.qkv.weight, bias)
+        q, k, v = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=part.heads)
+        out, cls_scores = attention(
+            q,
+            k,
+            v,
+            part.bias_table,
+            codes,
+            pattern=pattern,
+            block_size=part.block_size,
+            materialise=part.materialise,
+            need_cls_scores=need_cls_scores,
         )
-        x = x + self.drop_path(self.attention_scale * attended)
-        hidden = self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x))))
-        return x + self.drop_path(self.mlp_scale * hidden), cls_scores
+        output = part.output
+        branch = recomputed_linear(
+            identity, (out,), output.weight, output.bias, self.attention_scale
+        )
+        return branch, cls_scores
+
+
+def _linear_of_norm(x: Tensor, norm: nn.LayerNorm, weight: Tensor, bias: Tensor) -> Tensor:
+    normalise = partial(_layer_norm, eps=norm.eps)
+    return recomputed_linear(normalise, (x, norm.weight, norm.bias), weight, bias)
+
+
+def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], weight, bias, eps)

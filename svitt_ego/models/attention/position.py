@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 CLS_ROWS = 3
+CLS_TO_PATCH, PATCH_TO_CLS, CLS_TO_CLS = -3, -2, -1
 
 
 def table_rows(frames: int, height: int, width: int) -> int:

@@ -2,18 +2,24 @@
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
 from transformers import BertForMaskedLM
 
 from svitt_ego.config.schema import ConfigError
-from svitt_ego.models.pretrained.source import load_converted, read_config
+from svitt_ego.models.pretrained.source import (
+    State,
+    check_settings,
+    load_converted,
+    read_config,
+    read_transformers,
+    rename,
+)
 
 if TYPE_CHECKING:
     from svitt_ego.models.svitt import SViTTEgo
 
 KEY = "model.text.pretrained"
 
-_LAYER = {
+LAYER = {
     "attention.self.query": "attention.query",
     "attention.self.key": "attention.key",
     "attention.self.value": "attention.value",
@@ -23,12 +29,24 @@ _LAYER = {
     "output.dense": "mlp_out",
     "output.LayerNorm": "norm",
 }
-_EMBEDDING = {
-    "word_embeddings": "word",
-    "position_embeddings": "position",
-    "token_type_embeddings": "token_type",
-    "LayerNorm": "norm",
+"""Names inside a layer of BERT."""
+
+EMBEDDING = {
+    "word_embeddings": "embedding.word",
+    "position_embeddings": "embedding.position",
+    "token_type_embeddings": "embedding.token_type",
+    "LayerNorm": "embedding.norm",
 }
+"""Names inside BERT's `embeddings`."""
+
+HEAD = {
+    "transform.dense": "transform",
+    "transform.LayerNorm": "norm",
+    "bias": "bias",
+}
+"""Names inside BERT's `cls.predictions`; the decoder is tied to the word embedding."""
+
+_UNUSED_HEADS = r"(bert\.)?pooler|cls\.seq_relationship|.*position_ids$"
 
 
 def load_bert(model: "SViTTEgo", name: str) -> None:
@@ -36,49 +54,54 @@ def load_bert(model: "SViTTEgo", name: str) -> None:
     encoder, whose cross-attention starts fresh, and the prediction head to the masked-token head.
 
     Raises:
-        ConfigError: unreadable, too few layers, or keys or shapes do not fit.
+        ConfigError: unreadable, no BERT, too few layers, or keys or shapes do not fit.
     """
     config = read_config(name, KEY)
-    if config.get("model_type") != "bert":
-        raise ConfigError(f"{KEY} = {name!r}: a {config.get('model_type')!r} model, not BERT")
-    source = BertForMaskedLM.from_pretrained(name).state_dict()
+    recipe = model.recipe.text
+    expected = {
+        "model_type": "bert",
+        "num_attention_heads": recipe.heads,
+        "hidden_act": "gelu",
+    }
+    check_settings(config, expected, KEY, name)
     text_layers, fusion_layers = len(model.text.layers), len(model.fusion.layers)
     wanted, given = text_layers + fusion_layers, config["num_hidden_layers"]
     if given < wanted:
         raise ConfigError(
             f"{KEY} = {name!r}: has {given} layers, text and fusion encoder need {wanted}"
         )
+    source = read_transformers(BertForMaskedLM, _UNUSED_HEADS, KEY, name)
 
-    text: dict[str, Tensor] = {}
-    for old, new in _EMBEDDING.items():
-        text |= _renamed(source, f"bert.embeddings.{old}", f"embedding.{new}")
-    for layer in range(text_layers):
-        text |= _layer(source, layer, layer)
+    encoder = rename(
+        within(source, "bert."),
+        "encoder.layer.",
+        LAYER,
+        {f"embeddings.{old}": new for old, new in EMBEDDING.items()},
+    )
+    text, fusion = split_layers(encoder, text_layers)
+    beyond = tuple(f"layers.{layer}." for layer in range(fusion_layers, given))
+    fusion = {k: tensor for k, tensor in fusion.items() if not k.startswith(beyond)}
+    fusion |= {k: v for k, v in model.fusion.state_dict().items() if "cross_attention" in k}
+    head = rename(within(source, "cls.predictions."), "layers.", {}, HEAD)
+    head = {key: tensor for key, tensor in head.items() if not key.startswith("decoder.")}
     load_converted(model.text, text, KEY, name)
-
-    fusion = {k: v for k, v in model.fusion.state_dict().items() if "cross_attention" in k}
-    for layer in range(fusion_layers):
-        fusion |= _layer(source, text_layers + layer, layer)
     load_converted(model.fusion, fusion, KEY, name)
-
-    head = {
-        **_renamed(source, "cls.predictions.transform.dense", "transform"),
-        **_renamed(source, "cls.predictions.transform.LayerNorm", "norm"),
-        "bias": source["cls.predictions.bias"],
-    }
     load_converted(model.mlm_head, head, KEY, name)
 
 
-def _layer(source: dict[str, Tensor], old: int, new: int) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = {}
-    for theirs, ours in _LAYER.items():
-        state |= _renamed(source, f"bert.encoder.layer.{old}.{theirs}", f"layers.{new}.{ours}")
-    return state
+def within(source: State, prefix: str) -> State:
+    """The tensors below a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in source.items() if k.startswith(prefix)}
 
 
-def _renamed(source: dict[str, Tensor], old: str, new: str) -> dict[str, Tensor]:
-    return {
-        f"{new}.{leaf}": source[f"{old}.{leaf}"]
-        for leaf in ("weight", "bias")
-        if f"{old}.{leaf}" in source
-    }
+def split_layers(encoder: State, text_layers: int) -> tuple[State, State]:
+    """Layers below `text_layers` and what is in no layer; the following, counted from 0 again."""
+    text: State = {}
+    fusion: State = {}
+    for name, tensor in encoder.items():
+        number = int(name.split(".")[1]) if name.startswith("layers.") else 0
+        if number < text_layers:
+            text[name] = tensor
+        else:
+            fusion[name.replace(f".{number}.", f".{number - text_layers}.", 1)] = tensor
+    return text, fusion
