@@ -92,9 +92,9 @@ class TransformerSize(Section):
     heads: PositiveInt = 12
     mlp_width: PositiveInt = 3072
     layer_norm_eps: Annotated[float, Field(gt=0)] = 1e-12
-    initializer_range: Annotated[float, Field(gt=0)] = 0.02
-    """Standard deviation of the initial weights of linear layers. BEiT's and BERT's 0.02 suits
-    width 768; a narrow encoder that starts from nothing learns far sooner with width ** -0.5."""
+    initialisation: Literal["fixed", "fan_in"] = "fixed"
+    """Of the weights of linear layers. fixed: N(0, 0.02^2), BEiT's and BERT's, which suits width
+    768; fan_in: N(0, 1 / inputs), with which a narrow encoder learns from nothing far sooner."""
 
     @model_validator(mode="after")
     def _check_size(self) -> "TransformerSize":

@@ -4,6 +4,7 @@ B: samples; T: frames; L: text tokens; D: text width; E: video width; P: project
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,9 +41,9 @@ class SViTTEgo(nn.Module):
         self.temperature_parameter = nn.Parameter(
             initial, requires_grad=recipe.temperature.learnable
         )
-        _initialise(self, text.initializer_range)
+        _initialise(self, text.initialisation)
         for module in (self.video, self.video_projection):
-            _initialise(module, video.initializer_range)
+            _initialise(module, video.initialisation)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> "SViTTEgo":
@@ -119,11 +120,12 @@ class SViTTEgo(nn.Module):
         return self.temperature_parameter[0].float().clamp(limits.minimum, limits.maximum)
 
 
-def _initialise(module: nn.Module, linear_std: float) -> None:
-    """N(0, std), zero biases. Embeddings and [CLS] have BEiT's and BERT's 0.02."""
+def _initialise(module: nn.Module, initialisation: Literal["fixed", "fan_in"]) -> None:
+    """Normal weights, zero biases. Embeddings and [CLS] always have BEiT's and BERT's 0.02."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
-            nn.init.trunc_normal_(part.weight, std=linear_std)
+            std = 0.02 if initialisation == "fixed" else part.in_features**-0.5
+            nn.init.trunc_normal_(part.weight, std=std)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
         elif isinstance(part, nn.Embedding):

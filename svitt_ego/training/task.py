@@ -1,6 +1,12 @@
 """The pre-training task: the model and its objectives as one module, batch in, losses out.
 
-N: anchors of this rank; M: clips of this rank, N or 2N with scene-aware negatives.
+Whole and masked texts go through the text encoder together, and the pairs of both multimodal
+objectives through the fusion encoder: each weight is then used once in a step, so its gradient is
+complete, and put away, as soon as it is computed. With two passes the first one's gradients would
+wait for the second's, all layers of them, while the video's activations are still held.
+
+N: anchors of this rank; M: clips of this rank, N or 2N with scene-aware negatives; L: text tokens;
+D: width of the text.
 """
 
 from dataclasses import dataclass
@@ -14,6 +20,8 @@ from svitt_ego.models.svitt import SViTTEgo
 from svitt_ego.models.text_encoder import TextOutput
 from svitt_ego.models.video_encoder import VideoOutput
 from svitt_ego.objectives import (
+    MaskedText,
+    MatchPairs,
     draw_match_pairs,
     egonce,
     gather_with_gradient,
@@ -62,29 +70,31 @@ class PretrainingTask(nn.Module):
         draws.seed_torch()
         patterns = model.video.patterns(batch.video.shape[1], draws.seed, draws.step)
         video = model.encode_video(batch.video, patterns)
-        text = model.encode_text(batch.text_ids, batch.text_mask)
+        masked = self._mask(batch, draws) if objectives.mlm.weight else None
+        text, masked_tokens = self._encode_texts(batch, masked)
 
         video_features = model.project_video(video.pooled)
         text_features = model.project_text(text.pooled)
         temperature = model.temperature()
-        parts: dict[str, Tensor | None] = {"contrastive": None, "vtm": None, "mlm": None}
+        parts: dict[str, Tensor] = {}
         if objectives.contrastive.weight:
             parts["contrastive"] = self._contrastive(
                 text_features, video_features, temperature, batch
             )
+        pairs = None
         if objectives.vtm.weight:
             scores = text_features.detach() @ video_features.detach().T / temperature.detach()
-            parts["vtm"] = self._matching(video, text, scores, batch, draws)
-        if objectives.mlm.weight:
-            parts["mlm"] = self._masked_language(video, batch, draws)
-        total = torch.stack(
-            [
-                getattr(objectives, name).weight * loss
-                for name, loss in parts.items()
-                if loss is not None
-            ]
-        ).sum()
-        return Losses(total, **parts)
+            positive_mask = positives(batch.verb_tags, batch.noun_tags)
+            pairs = draw_match_pairs(scores, positive_mask, batch.anchors, draws.of(MATCHING))
+        of_pairs, of_masked = self._fuse(video, text, pairs, masked_tokens, batch)
+        if pairs is not None:
+            parts["vtm"] = vtm_loss(model.match_logits(of_pairs), pairs.label)
+        if masked is not None:
+            hidden = of_masked.flatten(0, 1)[masked.positions]
+            parts["mlm"] = model.mlm_loss(hidden, masked.labels)
+        weighted = [getattr(objectives, name).weight * loss for name, loss in parts.items()]
+        total = torch.stack(weighted).sum()
+        return Losses(total, parts.get("contrastive"), parts.get("vtm"), parts.get("mlm"))
 
     def _contrastive(
         self, text: Tensor, video: Tensor, temperature: Tensor, batch: Batch
@@ -96,32 +106,54 @@ class PretrainingTask(nn.Module):
         nouns = gather_without_gradient(batch.noun_tags.to(torch.uint8)).bool()
         return egonce(text, video, temperature, positives(verbs, nouns))
 
-    def _matching(
-        self, video: VideoOutput, text: TextOutput, scores: Tensor, batch: Batch, draws: Draws
-    ) -> Tensor:
-        positive_mask = positives(batch.verb_tags, batch.noun_tags)
-        pairs = draw_match_pairs(scores, positive_mask, batch.anchors, draws.of(MATCHING))
-        fused = self.model.fuse(
-            text.tokens[pairs.text_index],
-            batch.text_mask[pairs.text_index],
-            video.tokens,
-            pairs.video_index,
-        )
-        return vtm_loss(self.model.match_logits(fused), pairs.label)
-
-    def _masked_language(self, video: VideoOutput, batch: Batch, draws: Draws) -> Tensor:
-        anchors = slice(batch.anchors)
-        mask = batch.text_mask[anchors]
-        masked = mask_tokens(
-            batch.text_ids[anchors],
-            mask,
+    def _mask(self, batch: Batch, draws: Draws) -> MaskedText:
+        """The anchors' texts with gaps."""
+        return mask_tokens(
+            batch.text_ids[: batch.anchors],
+            batch.text_mask[: batch.anchors],
             self.tokens.special,
             self.tokens.mask,
             self.model.recipe.text.vocabulary_size,
             self.objectives.mlm.mask_probability,
             draws.of(MASKING),
         )
-        text = self.model.encode_text(masked.ids, mask)
-        fused = self.model.fuse(text.tokens, mask, video.tokens[anchors])
-        hidden = fused.flatten(0, 1)[masked.positions]
-        return self.model.mlm_loss(hidden, masked.labels)
+
+    def _encode_texts(
+        self, batch: Batch, masked: MaskedText | None
+    ) -> tuple[TextOutput, Tensor | None]:
+        """Of the M whole texts, and the tokens (N, L, D) of the masked ones."""
+        if masked is None:
+            return self.model.encode_text(batch.text_ids, batch.text_mask), None
+        whole = len(batch.text_ids)
+        both = self.model.encode_text(
+            torch.cat([batch.text_ids, masked.ids]),
+            torch.cat([batch.text_mask, batch.text_mask[: batch.anchors]]),
+        )
+        return TextOutput(both.tokens[:whole], both.pooled[:whole]), both.tokens[whole:]
+
+    def _fuse(
+        self,
+        video: VideoOutput,
+        text: TextOutput,
+        pairs: MatchPairs | None,
+        masked_tokens: Tensor | None,
+        batch: Batch,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Fused tokens of the pairs to match (n, L, D), and of the masked texts (N, L, D)."""
+        anchors = torch.arange(batch.anchors, device=video.tokens.device)
+        tokens, masks, videos = [], [], []
+        if pairs is not None:
+            tokens.append(text.tokens[pairs.text_index])
+            masks.append(batch.text_mask[pairs.text_index])
+            videos.append(pairs.video_index)
+        if masked_tokens is not None:
+            tokens.append(masked_tokens)
+            masks.append(batch.text_mask[anchors])
+            videos.append(anchors)
+        if not tokens:
+            return None, None
+        fused = self.model.fuse(
+            torch.cat(tokens), torch.cat(masks), video.tokens, torch.cat(videos)
+        )
+        matched = 0 if pairs is None else len(pairs.label)
+        return fused[:matched], fused[matched:]

@@ -1,0 +1,27 @@
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from svitt_ego.models.dropout import dropout
+
+
+def test_zeroes_at_its_rate_and_keeps_the_mean():
+    x = torch.ones(40_000, requires_grad=True)
+    out = dropout(x, 0.3, True)
+    kept = out != 0
+    assert abs(kept.float().mean().item() - 0.7) < 0.02  # nine standard deviations
+    torch.testing.assert_close(out[kept], torch.full_like(out[kept], 1 / 0.7))
+    out.sum().backward()
+    assert torch.equal(x.grad, out.detach())
+
+
+def test_does_nothing_outside_training():
+    x = torch.randn(5)
+    assert dropout(x, 0.3, False) is x
+    assert dropout(x, 0.0, True) is x
+
+
+def test_stores_one_byte_a_value():
+    stored = []
+    with saved_tensors_hooks(lambda t: stored.append(t) or t, lambda t: t):
+        dropout(torch.randn(5, requires_grad=True), 0.3, True)
+    assert [t.element_size() for t in stored] == [1]
