@@ -42,7 +42,7 @@ def test_a_second_start_needs_resume(run):
 
 def test_another_recipe_is_another_run(run):
     run.check_same_run(load_recipe("demo", ["data.workers=3", "training.keep_checkpoints=9"]))
-    with pytest.raises(ConfigError, match="optimisation.learning_rate = 0.5 was 0.0007"):
+    with pytest.raises(ConfigError, match="optimisation.learning_rate = 0.5 was 0.001"):
         run.check_same_run(load_recipe("demo", ["optimisation.learning_rate=0.5"]))
 
 
