@@ -86,11 +86,8 @@ class _TiledAttention(torch.autograd.Function):
             queries, keys, values, d_result = (plan.widen(x[chunk]) for x in (q, k, v, d_out))
             for tile in plan.tiles:
                 index = plan.index(tile, chunk)
-                tile_q, tile_k, tile_d = (
-                    tile.group(queries),
-                    tile.gather(keys),
-                    tile.group(d_result),
-                )
+                tile_q, tile_d = tile.group(queries), tile.group(d_result)
+                tile_k = tile.gather(keys)
                 p = plan.probabilities(tile_q, tile_k, index, chunk)
                 tile.scatter_add(dv[chunk], _product(p.mT, tile_d))
                 dp = _product(tile_d, tile.gather(values).mT)
@@ -104,16 +101,8 @@ class _TiledAttention(torch.autograd.Function):
                 ds *= plan.scale
                 tile.group(dq[chunk]).copy_(_product(ds, tile_k))
                 tile.scatter_add(dk[chunk], _product(ds.mT, tile_q))
-        d_table = d_table.sum(0)[:, :-1].t()
-        return (
-            dq,
-            dk.to(k.dtype),
-            dv.to(v.dtype),
-            d_table.to(bias_table.dtype),
-            None,
-            None,
-            None,
-        )
+        d_table = d_table.sum(0)[:, :-1].t().to(bias_table.dtype)
+        return dq, dk.to(k.dtype), dv.to(v.dtype), d_table, None, None, None
 
 
 class _Plan:
