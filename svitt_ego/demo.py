@@ -74,7 +74,8 @@ def run_demo(root: Path, num_accelerators: int) -> dict[str, Any]:
             *("--recipe", RECIPE, "--output-dir", files.memory.parent),
             *("--run-dir", files.training, "--egomcq", files.egomcq, "--steps", 3),
         )
-    summary = _summary(files) | {"wall_s": round(time.monotonic() - started, 1)}
+    earlier_s = json.loads(files.summary.read_text())["wall_s"] if files.summary.is_file() else 0
+    summary = _summary(files) | {"wall_s": round(earlier_s + time.monotonic() - started, 1)}
     write_atomically(files.summary, json.dumps(summary, indent=2) + "\n")
     return summary
 
@@ -98,7 +99,7 @@ def table(summary: dict[str, Any]) -> str:
         ("peak of a step, dense", mebibytes["dense"]),
         ("  dense, probabilities not stored", mebibytes["dense_efficient"]),
         ("  sparse edges and nodes", mebibytes["sparse"]),
-        ("seconds", summary["wall_s"]),
+        ("seconds, all calls together", summary["wall_s"]),
         ("report", summary["report"]),
     ]
     width = max(len(name) for name, _ in rows)

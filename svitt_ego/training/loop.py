@@ -147,7 +147,7 @@ class _Trainer:
             unit="step",
             disable=self.rank != 0,
         )
-        with logging_redirect_tqdm([log]):
+        with logging_redirect_tqdm():
             for step in steps:
                 own = train_step(
                     self.engine,
