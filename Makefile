@@ -1,7 +1,6 @@
 .DEFAULT_GOAL := help
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-DEVICES ?= 2
 
 .PHONY: help venv demo test lint format clean
 
@@ -11,14 +10,14 @@ help:  ## show this list
 venv: .venv/installed  ## create .venv and install the pinned requirements
 
 .venv/installed: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --requirement requirements.txt
 	$(BIN)/python -m pip install --no-deps --editable .
 	@touch $@
 
 demo: .venv/installed  ## train, resume, evaluate and profile in small, from nothing, in minutes
-	$(BIN)/python launch/demo.py --num-accelerators $(DEVICES)
+	$(BIN)/python launch/demo.py
 
 test: .venv/installed  ## run the tests
 	$(BIN)/python -m pytest
@@ -31,6 +30,6 @@ format: .venv/installed  ## mend style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove .venv, generated data and runs
-	rm -rf .venv data runs *.egg-info .pytest_cache .ruff_cache
+clean:  ## remove .venv, caches and what the demo made; your own data and runs stay
+	rm -rf .venv data/egosynth-demo runs/demo *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,7 +8,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from svitt_ego.command_line import one_line_errors
+from svitt_ego.command_line import add_overrides, one_line_errors, positive
 from svitt_ego.config import load_recipe
 
 
@@ -21,26 +21,14 @@ def main() -> None:
     parser.add_argument("--steps", type=positive, default=5, help="timed steps of each (5)")
     parser.add_argument("--run-dir", type=Path, help="a training run, to add its curves")
     parser.add_argument("--egomcq", type=Path, help="JSON of evaluate_egomcq.py, to add its result")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the recipe, as in model.video.edge_sparsity.random_blocks=5",
-    )
+    add_overrides(parser)
     arguments = parser.parse_args()
     with one_line_errors():
         run(arguments)
 
 
-def positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number above 0")
-    return int(text)
-
-
 def run(arguments: argparse.Namespace) -> None:
-    overrides = list(arguments.set)
+    overrides = list(arguments.overrides)
     if arguments.micro_batch:
         overrides.append(f"training.micro_batch_size={arguments.micro_batch}")
     recipe = load_recipe(arguments.recipe, overrides)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from svitt_ego.command_line import one_line_errors
+from svitt_ego.command_line import one_line_errors, positive
 from svitt_ego.demo import run_demo, table
 
 
@@ -14,7 +14,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--output-dir", type=Path, default=Path("runs/demo"), help="results")
-    parser.add_argument("--num-accelerators", type=int, default=2, help="training processes")
+    parser.add_argument(
+        "--num-accelerators",
+        type=positive,
+        help="training processes; without it two, or the one GPU",
+    )
     arguments = parser.parse_args()
     with one_line_errors():
         try:

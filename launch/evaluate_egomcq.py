@@ -1,4 +1,5 @@
 """Score a trained model on EgoMCQ: prints the inter- and intra-video accuracy, writes every answer.
+Of the run's recipe, data.* and evaluation.* can be set anew.
 
 python launch/evaluate_egomcq.py --run runs/paper --questions egomcq.json --output mcq.json
 """
@@ -7,8 +8,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from svitt_ego.command_line import one_line_errors
+from svitt_ego.command_line import add_overrides, one_line_errors
 from svitt_ego.config import ConfigError, Recipe, load_recipe
+from svitt_ego.durable_files import prepare_folder_of, write_atomically
 
 if TYPE_CHECKING:
     from svitt_ego.evaluation.egomcq import McqResult
@@ -22,15 +24,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tag", help="checkpoint, e.g. step-000040 (default: the newest)")
     parser.add_argument("--questions", help="egomcq.json (default: the recipe's evaluation.egomcq)")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for every answer")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a data.* or evaluation.* value of the run's recipe, "
-        "e.g. --set data.videos.root=/data/ego4d; repeatable",
-    )
+    add_overrides(parser)
     return parser.parse_args()
 
 
@@ -41,10 +35,11 @@ def read_run_recipe(run: Path, overrides: list[str]) -> Recipe:
     for override in overrides:
         if not override.startswith(("data.", "evaluation.")):
             raise ConfigError(f"--set {override}: only data.* and evaluation.* can change here")
-    recipe = run / "recipe.yaml"
-    if not recipe.is_file():
-        raise ConfigError(f"{run}: not a run directory: it has no recipe.yaml")
-    return load_recipe(str(recipe), overrides)
+    from svitt_ego.training.run_directory import RunDirectory  # imports torch
+
+    directory = RunDirectory(run)
+    directory.read_recipe()  # names what is wrong with the run itself
+    return load_recipe(str(directory.recipe_file), overrides)
 
 
 def main() -> None:
@@ -54,11 +49,8 @@ def main() -> None:
         path = arguments.questions or recipe.evaluation.egomcq
         if path is None:
             raise ConfigError("the run's recipe has no evaluation.egomcq: give --questions")
+        prepare_folder_of(arguments.output)
         result = evaluate(arguments.run, arguments.tag, recipe, path)
-
-        from svitt_ego.durable_files import write_atomically
-
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(arguments.output, result.to_json())
         print(result.summary())
         print(f"every answer: {arguments.output}")

@@ -1,14 +1,14 @@
 """Generate EgoSynth, the default dataset: first-person videos, narrations and questions."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from svitt_ego.command_line import one_line_errors
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.data.synthetic.sizes import SIZES
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -17,14 +17,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same dataset")
     parser.add_argument("--workers", type=int, help="processes; without it one a usable CPU core")
     arguments = parser.parse_args()
-    try:
+    with one_line_errors():
         folder = generate(arguments.output, arguments.size, arguments.seed, arguments.workers)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     print(f"EgoSynth ({arguments.size}, seed {arguments.seed}) is in {folder}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

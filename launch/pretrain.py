@@ -8,7 +8,7 @@ Without the `deepspeed` launcher it runs as one process.
 
 import argparse
 
-from svitt_ego.command_line import one_line_errors
+from svitt_ego.command_line import add_overrides, one_line_errors, positive
 from svitt_ego.config import load_recipe
 
 
@@ -26,16 +26,11 @@ def parse_arguments() -> argparse.Namespace:
         choices=["auto"],
         help="auto: continue from the newest checkpoint in the run directory, if there is one",
     )
+    add_overrides(parser)
     parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a value of the recipe, e.g. --set training.micro_batch_size=4; repeatable",
-    )
-    parser.add_argument(
-        "--max-steps", type=int, help="stop after this step (default: the end of the last epoch)"
+        "--max-steps",
+        type=positive,
+        help="stop after this step (default: the end of the last epoch)",
     )
     parser.add_argument("--local_rank", type=int, help="given by the deepspeed launcher")
     return parser.parse_args()

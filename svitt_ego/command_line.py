@@ -1,5 +1,6 @@
-"""What the entry points of launch/ share: logging, and errors that a user can act on."""
+"""What the entry points of launch/ share: arguments, logging, errors that a user can act on."""
 
+import argparse
 import logging
 import os
 import sys
@@ -31,11 +32,27 @@ def one_line_errors() -> Iterator[None]:
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     try:
         yield
-    except INPUT_ERRORS as error:
+    except ConfigError as error:
         if rank != 0:
             time.sleep(_RANK_0_SPEAKS_FIRST_S)
         print(f"{'' if rank == 0 else f'rank {rank}: '}error: {error}", file=sys.stderr, flush=True)
         sys.exit(BAD_INPUT)
 
 
-INPUT_ERRORS = (ConfigError,)
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """`--set KEY=VALUE`, repeatable: `overrides` of the parsed arguments, for `load_recipe`."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a value of the recipe, e.g. --set data.videos.root=/data/ego4d; repeatable",
+    )
+
+
+def positive(text: str) -> int:
+    """Type of an argument: a whole number above 0."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number above 0")
+    return int(text)

@@ -13,15 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from svitt_ego.config import load_recipe
+import torch
+
+from svitt_ego.config import Recipe, load_recipe
+from svitt_ego.data.metadata import ClipTable
+from svitt_ego.data.sampler import EpochSampler
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.durable_files import read_json_lines, write_atomically
+from svitt_ego.training.free_port import free_port
 from svitt_ego.training.run_directory import RunDirectory, tag_of
 
 RECIPE = "demo"
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
-INTERRUPTED_AFTER_STEPS = 40
-"""The first launch stops here; a second one resumes from its checkpoint."""
+INTERRUPTED_AFTER_SHARE = 0.35
+"""Of the steps: there the first launch stops, and a second one resumes from its checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +51,27 @@ class DemoFiles:
         )
 
 
-def run_demo(root: Path, num_accelerators: int) -> dict[str, Any]:
+def run_demo(root: Path, num_accelerators: int | None = None) -> dict[str, Any]:
     """Generate, train, interrupt, resume, evaluate, compare memory; returns the summary.
 
+    Args:
+        num_accelerators: training processes; None: two, or one where there is one GPU.
+
     Raises:
+        ConfigError: what is there is of another recipe, dataset or number of processes.
         subprocess.CalledProcessError: a step failed; it said why itself.
     """
     started = time.monotonic()
     files = DemoFiles.below(root)
+    processes = num_accelerators or min(2, torch.cuda.device_count()) or 2
     recipe = load_recipe(RECIPE)
     dataset = Path(recipe.data.metadata).parent
 
     _title(f"1/4 EgoSynth, the default dataset: {dataset}")
     generate(dataset, "demo")
 
-    _title(f"2/4 training with the deepspeed launcher on {num_accelerators} processes")
-    _train(files.training, num_accelerators)
+    _title(f"2/4 training with the deepspeed launcher, {processes} processes")
+    _train(recipe, files.training, processes)
 
     _title("3/4 EgoMCQ")
     if not _is_newer(files.egomcq, RunDirectory(files.training).pointer):
@@ -106,20 +116,30 @@ def table(summary: dict[str, Any]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def _train(run: Path, num_accelerators: int) -> None:
+def _train(recipe: Recipe, run: Path, processes: int) -> None:
     """In two launches, as if the first had been interrupted."""
     directory = RunDirectory(run)
+    directory.check_same_run(recipe)
+    total_steps = EpochSampler(
+        rows=len(ClipTable.open(recipe.data.metadata)),
+        share=recipe.data.epoch_share,
+        seed=recipe.seed,
+        epochs=recipe.training.epochs,
+        micro_batch_size=recipe.training.micro_batch_size,
+        gradient_accumulation_steps=recipe.training.gradient_accumulation_steps,
+        world_size=processes,
+    ).steps
     if directory.newest_tag() is None:
-        _launch(run, num_accelerators, "--max-steps", INTERRUPTED_AFTER_STEPS)
-    total_steps = directory.launches()[-1]["total_steps"]
+        first_steps = max(1, round(INTERRUPTED_AFTER_SHARE * total_steps))
+        _launch(run, processes, "--max-steps", first_steps)
     if directory.newest_tag() != tag_of(total_steps):
-        _launch(run, num_accelerators)
+        _launch(run, processes)
 
 
-def _launch(run: Path, num_accelerators: int, *more: object) -> None:
+def _launch(run: Path, processes: int, *more: object) -> None:
     _run(
         Path(sys.executable).with_name("deepspeed"),
-        *("--num_accelerators", num_accelerators, "--log_level", "warning"),
+        *("--num_accelerators", processes, "--master_port", free_port(), "--log_level", "warning"),
         "launch/pretrain.py",
         *("--recipe", RECIPE, "--deepspeed_config", DEEPSPEED_CONFIG),
         *("--output-dir", run, "--resume", "auto", *more),

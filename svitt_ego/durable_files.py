@@ -31,6 +31,22 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def prepare_folder_of(path: Path) -> None:
+    """Make sure, before long work, that `write_atomically` will be able to write its result.
+
+    Raises:
+        ConfigError: the path is a directory, or its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a directory: give the path of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path.parent}: cannot be made: {error.strerror}") from None
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{path.parent}: cannot be written to")
+
+
 def write_atomically(path: Path, text: str) -> None:
     """A reader sees the old text or the new one, never a part."""
     staging = path.with_name(f"{path.name}.partial")

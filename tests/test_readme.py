@@ -19,6 +19,12 @@ def test_named_files_and_folders_exist():
     assert not missing
 
 
+def test_linked_images_exist():
+    linked = re.findall(r"!\[[^\]]*\]\(([^)\s]+)", README)
+    assert linked
+    assert not [image for image in linked if not Path(image).is_file()]
+
+
 def test_every_shipped_recipe_is_listed():
     for recipe in Path("launch/recipes").glob("*.yaml"):
         assert f"| `{recipe.stem}` |" in README

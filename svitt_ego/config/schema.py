@@ -263,6 +263,8 @@ class Augmentation(Section):
 class Data(Section):
     metadata: str
     """egoclip.csv, tab-separated."""
+    strict: bool = False
+    """Stop at a malformed row of the metadata; otherwise they are left out and counted."""
     videos: VideoFiles
     tokenizer: str = "bert-base-uncased"
     """Hugging Face tokenizer: a path or hub name."""
@@ -337,6 +339,14 @@ class Recipe(Section):
         if self.data.frames > self.model.video.max_frames:
             allowed = f"at most model.video.max_frames = {self.model.video.max_frames}"
             raise complain("data.frames", self.data.frames, allowed)
+        edge = self.model.video.edge_sparsity
+        if edge is not None:
+            blocks = -(-self.data.frames * self.model.video.patches_per_frame // edge.block_size)
+            attended = edge.local_blocks + edge.random_blocks
+            if blocks < attended:
+                key = "model.video.edge_sparsity.block_size"
+                said = f"leaves {blocks} blocks, but a block attends to {attended}: make it smaller"
+                raise complain(key, edge.block_size, said)
         if self.data.max_text_tokens > self.model.text.max_positions:
             allowed = f"at most model.text.max_positions = {self.model.text.max_positions}"
             raise complain("data.max_text_tokens", self.data.max_text_tokens, allowed)

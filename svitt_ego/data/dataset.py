@@ -66,19 +66,16 @@ class EgoClipDataset(Dataset[Sample]):
         image_size: int,
         seed: int,
         scene_negatives: bool,
-        training: bool = True,
     ) -> None:
         """
         Args:
             image_size: height and width of the frames, pixels.
             scene_negatives: add a scene-aware negative to each anchor.
-            training: random frames and crops; otherwise the middle frames, not cropped.
         """
         self.table = table
         self._data = data
         self._image_size = image_size
         self._seed = seed
-        self._training = training
         self._negatives = SceneNegatives(table) if scene_negatives else None
 
     def __len__(self) -> int:
@@ -125,10 +122,10 @@ class EgoClipDataset(Dataset[Sample]):
 
     def _read(self, row: int, key: tuple[int, ...]) -> Clip:
         clip = self.table[row]
-        rng = generator(Stream.CLIP, self._seed, *key) if self._training else None
+        rng = generator(Stream.CLIP, self._seed, *key)
         times_s = frame_times(clip.start_s, clip.end_s, self._data.frames, rng)
         video = read_clip(self._data.videos, clip.video_uid, times_s)
-        crop = None if rng is None else draw_crop(*video.shape[-2:], self._data.augmentation, rng)
+        crop = draw_crop(*video.shape[-2:], self._data.augmentation, rng)
         video = resize_clip(video, self._image_size, crop)
         assert video.dtype == torch.uint8
         return Clip(row, video, clip.text, clip.verbs, clip.nouns)

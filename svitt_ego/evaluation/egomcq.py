@@ -83,8 +83,7 @@ def evaluate_egomcq(
     """Embed every different clip and narration once, then answer.
 
     Raises:
-        ConfigError: no clip can be read.
-        ValueError: the model gives a similarity that is not a number.
+        ConfigError: no clip can be read, or the model gives a similarity that is not a number.
     """
     clips = list(dict.fromkeys(clip for question in questions for clip in question.choices))
     texts = list(dict.fromkeys(question.text for question in questions))
@@ -114,7 +113,7 @@ def score(
         text_features: (texts, P), in the order of `texts`.
 
     Raises:
-        ValueError: a similarity is not a number.
+        ConfigError: a similarity is not a number.
     """
     place_of_clip = {clip: place for place, clip in enumerate(clips)}
     place_of_text = {text: place for place, text in enumerate(texts)}
@@ -139,7 +138,9 @@ def score(
 def _answer(question: Question, similarities: Sequence[float | None]) -> Answer:
     known = {choice: value for choice, value in enumerate(similarities) if value is not None}
     if any(math.isnan(value) for value in known.values()):
-        raise ValueError(f"question {question.id!r}: a similarity is not a number: broken weights?")
+        raise ConfigError(
+            f"question {question.id!r}: a similarity is not a number: broken weights?"
+        )
     chosen = max(known, key=known.__getitem__, default=None)
     return Answer(
         id=question.id,

@@ -2,7 +2,7 @@
 
 from svitt_ego.objectives.contrastive import egonce, infonce, positives
 from svitt_ego.objectives.gather import gather_with_gradient, gather_without_gradient
-from svitt_ego.objectives.mlm import MaskedText, mask_tokens, mlm_loss
+from svitt_ego.objectives.mlm import MaskedText, mask_tokens
 from svitt_ego.objectives.vtm import MatchPairs, draw_hard_negatives, draw_match_pairs, vtm_loss
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "gather_without_gradient",
     "infonce",
     "mask_tokens",
-    "mlm_loss",
     "positives",
     "vtm_loss",
 ]

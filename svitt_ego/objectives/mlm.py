@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from numpy.random import default_rng
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -62,18 +61,3 @@ def mask_tokens(
     masked = torch.where(chosen & (kind >= 0.9), replacement, masked)
     positions = chosen.flatten().nonzero().flatten()
     return MaskedText(masked, positions, ids.flatten()[positions])
-
-
-def mlm_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy, mean over masked places, in fp32; 0 with zero gradients where none is masked.
-
-    Args:
-        logits: (n, V), of the masked places alone.
-        labels: (n,) int64.
-
-    Returns:
-        Scalar.
-    """
-    precision = torch.promote_types(logits.dtype, torch.float32)
-    total = cross_entropy(logits.to(precision), labels, reduction="sum")
-    return total / max(len(labels), 1)

@@ -38,10 +38,8 @@ class MemoryRecorder:
         known, `phases` (name -> the same two), `rss_high_water_bytes` where the system tells."""
 
     @staticmethod
-    def for_device(device: torch.device, enabled: bool = True) -> "MemoryRecorder":
-        """Tracked tensors on CPU, the allocator's own counters on CUDA, nothing if disabled."""
-        if not enabled:
-            return MemoryRecorder()
+    def for_device(device: torch.device) -> "MemoryRecorder":
+        """Tracked tensors on CPU, the allocator's own counters on CUDA."""
         return AllocatorRecorder(device) if device.type == "cuda" else TrackingRecorder()
 
     def register(self, category: str, source: Source) -> None:

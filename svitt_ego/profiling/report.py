@@ -193,7 +193,7 @@ def _run_view(run: TrainedRun, output_dir: Path) -> dict[str, Any]:
             lambda: plots.throughput(run),
         ),
         Picture(
-            "learning_rate", "Learning rate", "After each step.", lambda: plots.learning_rate(run)
+            "learning_rate", "Learning rate", "Used in each step.", lambda: plots.learning_rate(run)
         ),
     ]
     return {

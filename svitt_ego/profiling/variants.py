@@ -6,6 +6,7 @@ comparison with one kind of dense attention alone would mislead.
 
 from dataclasses import dataclass
 
+from svitt_ego.config.load import recipe_from_tree
 from svitt_ego.config.schema import Recipe
 
 
@@ -67,20 +68,23 @@ def variants_of(recipe: Recipe) -> list[RecipeVariant]:
 
 
 def with_frames(recipe: Recipe, frames: int, table_frames: int) -> Recipe:
-    """The recipe for clips of another length, its position table made for `table_frames`."""
-    video = recipe.model.video.model_copy(update={"max_frames": table_frames})
-    model = recipe.model.model_copy(update={"video": video})
-    data = recipe.data.model_copy(update={"frames": frames})
-    return recipe.model_copy(update={"model": model, "data": data})
+    """The recipe for clips of another length, its position table made for `table_frames`.
+
+    Raises:
+        ConfigError: the recipe's model cannot take so many or so few frames.
+    """
+    tree = recipe.model_dump()
+    tree["model"]["video"]["max_frames"] = table_frames
+    tree["data"]["frames"] = frames
+    return recipe_from_tree(tree, {}, f"{recipe.name} with {frames} frames")
 
 
 def _changed(recipe: Recipe, attention: str, keep_edge: bool, keep_node: bool) -> Recipe:
-    video = {"dense_attention": attention}
-    video |= {} if keep_edge else {"edge_sparsity": None}
-    video |= {} if keep_node else {"node_sparsity": None}
-    fusion = {} if keep_node else {"node_sparsity": None}
-    model = {
-        "video": recipe.model.video.model_copy(update=video),
-        "fusion": recipe.model.fusion.model_copy(update=fusion),
-    }
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update=model)})
+    tree = recipe.model_dump()
+    video, fusion = tree["model"]["video"], tree["model"]["fusion"]
+    video["dense_attention"] = attention
+    if not keep_edge:
+        video["edge_sparsity"] = None
+    if not keep_node:
+        video["node_sparsity"] = fusion["node_sparsity"] = None
+    return recipe_from_tree(tree, {}, f"{recipe.name} with dense attention")

@@ -4,7 +4,6 @@ Import this before `deepspeed`: DeepSpeed fixes its accelerator when it is first
 """
 
 import os
-from pathlib import Path
 
 import torch
 
@@ -24,7 +23,9 @@ for _variable, _value in {
 import deepspeed  # noqa: E402
 from deepspeed.accelerator import get_accelerator  # noqa: E402
 
+from svitt_ego.training.cpu_features import cpu_computes_bf16  # noqa: E402
 from svitt_ego.training.deepspeed_config import Machine  # noqa: E402
+from svitt_ego.training.free_port import free_port  # noqa: E402
 
 # DeepSpeed compiles a shared-memory operator at start-up (about a minute, cold) that only its
 # inference collectives use. Training on CPU uses gloo.
@@ -34,7 +35,7 @@ deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 def start_distributed() -> torch.device:
     """Join the process group, give each rank its device and its share of the CPU cores."""
     if "MASTER_PORT" not in os.environ:
-        os.environ["MASTER_PORT"] = str(_free_port())
+        os.environ["MASTER_PORT"] = str(free_port())
     local_rank = int(os.environ["LOCAL_RANK"])
     if get_accelerator().device_name() == "cpu":
         ranks_here = int(os.environ.get("LOCAL_SIZE", "1"))
@@ -52,25 +53,7 @@ def machine() -> Machine:
     accelerator = get_accelerator()
     name = accelerator.device_name()
     if name == "cpu":
-        # Without these instructions a CPU emulates bf16, 10 to 100 times slower than fp32.
-        bf16 = bool({"avx512_bf16", "amx_bf16", "bf16"} & _cpu_features())
+        bf16 = cpu_computes_bf16()
     else:
         bf16 = accelerator.is_bf16_supported()
     return Machine(name, fp16=accelerator.is_fp16_supported(), bf16=bf16)
-
-
-def _cpu_features() -> set[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux: ask for nothing the machine may lack
-        return set()
-    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
-    return set(lines[0].partition(":")[2].split()) if lines else set()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

@@ -17,7 +17,7 @@ from svitt_ego.config import ConfigError
 from svitt_ego.durable_files import write_atomically
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import save_weights
-from svitt_ego.training.run_directory import RunDirectory, tag_of
+from svitt_ego.training.run_directory import RunDirectory, step_of, tag_of
 
 
 def save_checkpoint(
@@ -37,7 +37,7 @@ def save_checkpoint(
     dist.barrier()
     if dist.get_rank() == 0:
         write_atomically(run.pointer, f"{tag}\n")
-        _remove_old(run, keep)
+        _remove_old(run, step, keep)
     dist.barrier()
     return len(list(folder.glob("*.pt")))
 
@@ -46,24 +46,22 @@ def load_checkpoint(engine: Any, run: RunDirectory, tag: str) -> dict[str, Any]:
     """Restore model, optimiser and schedule of this rank; returns the client state.
 
     Raises:
-        ConfigError: written by another number of ranks, or not loadable.
+        ConfigError: DeepSpeed finds nothing to load.
     """
     folder = run.checkpoints / tag
-    shards = len(list(folder.glob("*_optim_states.pt")))
-    ranks = dist.get_world_size()
-    if shards not in (0, ranks):
-        raise ConfigError(
-            f"{folder}: written by {shards} ranks, this run has {ranks}; resume with {shards} ranks"
-        )
     path, state = engine.load_checkpoint(str(run.checkpoints), tag=tag)
     if path is None:
         raise ConfigError(f"{folder}: DeepSpeed could not load this checkpoint")
     return state
 
 
-def _remove_old(run: RunDirectory, keep: int) -> None:
-    """All but the newest `keep`; a half-removed checkpoint never looks like one."""
-    for folder in sorted(run.checkpoints.glob("step-*"))[:-keep]:
-        doomed = folder.with_name(f".{folder.name}.removing")
-        os.replace(folder, doomed)
+def _remove_old(run: RunDirectory, published: int, keep: int) -> None:
+    """All but the newest `keep`, up to the one just published. Folders of later steps are what
+    killed runs left; they are not counted. A half-removed checkpoint never looks like one."""
+    for left in run.checkpoints.glob(".*.removing"):
+        shutil.rmtree(left)
+    steps = (step_of(folder.name) for folder in run.checkpoints.glob("step-*"))
+    for step in sorted(step for step in steps if step <= published)[:-keep]:
+        doomed = run.checkpoints / f".{tag_of(step)}.removing"
+        os.replace(run.checkpoints / tag_of(step), doomed)
         shutil.rmtree(doomed)

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from svitt_ego.config.schema import ConfigError, Recipe
 
 SUPPORTED_STAGES = (0, 1, 2)
 
 Precision = Literal["fp16", "bf16", "fp32"]
-TORCH_TYPE = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,8 @@ def read_deepspeed_config(path: str) -> dict[str, Any]:
     except FileNotFoundError:
         shipped = ", ".join(str(p) for p in sorted(Path("ds_configs").glob("*.json")))
         raise ConfigError(f"{path}: no such DeepSpeed config; there are: {shipped}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}: line {error.lineno}: not valid JSON: {error.msg}") from None
     if not isinstance(tree, dict):
@@ -63,8 +62,15 @@ def resolve_deepspeed_config(
             raise ConfigError(
                 f"{path}: {key}: the recipe's section `optimisation` decides it; remove it here"
             )
-    stage = config.setdefault("zero_optimization", {}).setdefault("stage", 0)
-    if stage not in SUPPORTED_STAGES:
+    for key in ("zero_optimization", "fp16", "bf16", "tensorboard"):
+        if not isinstance(config.get(key, {}), dict):
+            raise ConfigError(f"{path}: {key} = {config[key]!r}: must be an object")
+    zero = config.setdefault("zero_optimization", {})
+    for key in ("offload_optimizer", "offload_param"):
+        if zero.get(key, {}).get("device", "none") != "none":
+            raise ConfigError(f"{path}: zero_optimization.{key}: offload is not supported yet")
+    stage = zero.setdefault("stage", 0)
+    if type(stage) is not int or stage not in SUPPORTED_STAGES:
         allowed = ", ".join(map(str, SUPPORTED_STAGES))
         raise ConfigError(f"{path}: zero_optimization.stage = {stage!r}: must be one of {allowed}")
 

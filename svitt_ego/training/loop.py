@@ -66,8 +66,11 @@ def pretrain(
     run.check_same_run(recipe)
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     config = resolve_deepspeed_config(deepspeed_config, recipe, world_size, run.path, machine())
+    tag = run.newest_tag()
+    if tag:
+        run.check_same_sharding(config, world_size)
     check_data_paths(recipe)
-    table = ClipTable.open(recipe.data.metadata)
+    table = ClipTable.open(recipe.data.metadata, recipe.data.strict)
     check_videos_found(table, recipe.data.videos)
     if rank == 0 and table.malformed:
         first = table.malformed[0]
@@ -81,10 +84,11 @@ def pretrain(
     tokenizer = load_tokenizer(recipe.data.tokenizer, recipe.model.text.vocabulary_size)
 
     torch.manual_seed(recipe.seed)  # the same initial weights on every rank
-    model = SViTTEgo.from_recipe(recipe)
-    tag = run.newest_tag()
-    if tag:
+    if tag:  # nothing of a pretrained encoder would remain
+        model = SViTTEgo(recipe.model, recipe.training.recompute)
         check_weights(model, run.weights_file(tag))
+    else:
+        model = SViTTEgo.from_recipe(recipe)
     tokens = SpecialTokens(tuple(tokenizer.all_special_ids), tokenizer.mask_token_id)
     task = PretrainingTask(model, recipe.objectives, tokens)
 
@@ -95,7 +99,7 @@ def pretrain(
     device = start_distributed()
     engine = build_engine(task, recipe, config, sampler.steps_per_epoch)
     first_step = load_checkpoint(engine, run, tag)["step"] if tag else 0
-    last_step = min(sampler.steps, max_steps or sampler.steps)
+    last_step = sampler.steps if max_steps is None else min(sampler.steps, max_steps)
     if rank == 0:
         launch = {
             "first_step": first_step,

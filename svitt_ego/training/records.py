@@ -14,7 +14,7 @@ class RecordWriter:
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def write(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
+        self._file.write(json.dumps(record, allow_nan=False) + "\n")
 
     def close(self) -> None:
         self._file.close()
@@ -25,6 +25,6 @@ def forget_after(path: Path, step: int) -> int:
     taken again. Returns how many."""
     records = read_json_lines(path)
     kept = [record for record in records if record["step"] <= step]
-    if len(kept) < len(records):
+    if path.is_file():  # also where only a torn last line must go, which the next would be glued to
         write_atomically(path, "".join(json.dumps(record) + "\n" for record in kept))
     return len(records) - len(kept)

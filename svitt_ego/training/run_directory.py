@@ -1,7 +1,10 @@
 """Everything a run leaves behind, in one folder:
 
-recipe.yaml  deepspeed.json  environment.json  records.jsonl  faults.jsonl
-checkpoints/{latest, step-000040/…}  tensorboard/
+recipe.yaml, deepspeed.json    as resolved at the last launch
+launches.jsonl                 a line per launch: when, on what, from which step
+records.jsonl                  a line per step
+checkpoints/                   see `svitt_ego.training.checkpoint`
+tensorboard/
 """
 
 import json
@@ -19,12 +22,26 @@ import torch
 from svitt_ego.config import ConfigError, Recipe, dump_recipe
 from svitt_ego.config.load import parse_yaml, recipe_from_tree
 from svitt_ego.durable_files import read_json_lines, write_atomically
+from svitt_ego.training.deepspeed_config import precision_of, zero_stage_of
 
 POINTER = "latest"
 WEIGHTS = "model.safetensors"
 
 # What may differ between a run and its resumption without making it another run.
-CHANGEABLE = ("data.workers", "training.checkpoint_every_steps", "training.keep_checkpoints")
+CHANGEABLE = {
+    "name",
+    "data.metadata",
+    "data.videos.root",
+    "data.tokenizer",
+    "data.workers",
+    "data.max_unreadable_share",
+    "model.video.pretrained",
+    "model.text.pretrained",
+    "training.checkpoint_every_steps",
+    "training.keep_checkpoints",
+    "evaluation.egomcq",
+    "evaluation.micro_batch_size",
+}
 
 
 class RunDirectory:
@@ -51,8 +68,12 @@ class RunDirectory:
 
     def check_can_start(self, resume: bool) -> None:
         """Raises:
-        ConfigError: the directory holds a run and it was not asked to resume it.
+        ConfigError: the directory holds a run and it was not asked to resume it, or no run can
+            be written there.
         """
+        existing = next(path for path in (self.path, *self.path.parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            raise ConfigError(f"--output-dir {self.path}: {existing} is not a folder to write to")
         if self.recipe_file.exists() and not resume:
             raise ConfigError(
                 f"{self.path}: holds a run already; continue it with --resume auto or give another "
@@ -79,6 +100,24 @@ class RunDirectory:
                 "--output-dir"
             )
 
+    def check_same_sharding(self, deepspeed_config: dict[str, Any], world_size: int) -> None:
+        """Raises:
+        ConfigError: the checkpoints were written by another number of ranks, ZeRO stage or
+            precision.
+        """
+        old = json.loads(self.deepspeed_file.read_text(encoding="utf-8"))
+        compared = {
+            "number of ranks": (self.launches()[-1]["world_size"], world_size),
+            "ZeRO stage": (zero_stage_of(old), zero_stage_of(deepspeed_config)),
+            "precision": (precision_of(old), precision_of(deepspeed_config)),
+        }
+        for what, (was, now) in compared.items():
+            if was != now:
+                raise ConfigError(
+                    f"{self.path}: {what} = {now} was {was} when its checkpoints were written; "
+                    "resume with the same"
+                )
+
     def write_setup(
         self, recipe: Recipe, deepspeed_config: dict[str, Any], launch: dict[str, Any]
     ) -> None:
@@ -86,8 +125,8 @@ class RunDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.recipe_file, dump_recipe(recipe))
         write_atomically(self.deepspeed_file, json.dumps(deepspeed_config, indent=2) + "\n")
-        with self.launches_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(launch | environment()) + "\n")
+        launches = [*self.launches(), launch | environment()]
+        write_atomically(self.launches_file, "".join(json.dumps(x) + "\n" for x in launches))
 
     def launches(self) -> list[dict[str, Any]]:
         """One entry per launch: first_step, total_steps, world_size and `environment`."""
@@ -120,6 +159,11 @@ class RunDirectory:
 def tag_of(step: int) -> str:
     """Name of the checkpoint of a step."""
     return f"step-{step:06d}"
+
+
+def step_of(tag: str) -> int:
+    """Step of a checkpoint's name."""
+    return int(tag.removeprefix("step-"))
 
 
 def environment() -> dict[str, Any]:

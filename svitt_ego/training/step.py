@@ -1,5 +1,6 @@
 """The one training step: batches in, updated weights and this rank's part of the record out."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -135,8 +136,9 @@ def _mean_losses(losses: Sequence[Losses]) -> dict[str, float | None]:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+    return _as_float(sum(values) / len(values)) if values else None
 
 
 def _as_float(value: Any) -> float | None:
-    return None if value is None else float(value)
+    """None for what is not known, or not finite: JSON has no NaN."""
+    return None if value is None or not math.isfinite(value) else float(value)

@@ -35,6 +35,9 @@ MISTAKES = {
     "data.videos.layout=flat": "layout = 'flat': input should be 'index', 'start_second'",
     # ranges
     "model.video.edge_sparsity.block_size=0": "block_size = 0: input should be greater than 0",
+    "model.video.edge_sparsity.block_size=300": (
+        "model.video.edge_sparsity.block_size = 300: leaves 3 blocks, but a block attends to 4"
+    ),
     "model.video.edge_sparsity.random_blocks=-1": "random_blocks = -1: input should be greater",
     "model.video.node_sparsity.keep_rate=0": "keep_rate = 0: input should be greater than 0",
     "model.video.node_sparsity.keep_rate=1.01": "keep_rate = 1.01: input should be less than or eq",

@@ -67,7 +67,7 @@ def test_broken_weights_are_an_error():
     clips = clips_of(2)
     embedded = ClipEmbeddings(torch.tensor([[float("nan")], [1.0]]), {})
     questions = [Question("a", "inter", "t", tuple(clips), answer=1)]
-    with pytest.raises(ValueError, match="question 'a': a similarity is not a number"):
+    with pytest.raises(ConfigError, match="question 'a': a similarity is not a number"):
         score(questions, clips, embedded, ["t"], torch.tensor([[1.0]]))
 
 

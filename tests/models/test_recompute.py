@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from svitt_ego.config.schema import NodeSparsity, Objectives, Recompute
+from svitt_ego.config import load_recipe
+from svitt_ego.config.schema import ConfigError, NodeSparsity, Objectives, Recompute
 from svitt_ego.data.batch import Batch
 from svitt_ego.models import SViTTEgo
 from svitt_ego.training.draws import Draws
@@ -125,3 +126,24 @@ def test_nothing_is_recomputed_without_gradients(make_task, batch):
     plain = make_task(POLICIES[0])
     with torch.no_grad():
         assert task(batch, Draws(1, 1)).total == plain(batch, Draws(1, 1)).total
+
+
+@pytest.mark.parametrize(
+    "override, said",
+    [
+        ("training.recompute.what=some", "training.recompute.what = 'some'.*'attention'"),
+        ("training.recompute.every=0", "training.recompute.every = 0.*greater than 0"),
+        ("training.recompute=layers", "must be a section; known here: what, every"),
+    ],
+)
+def test_an_impossible_policy_is_named(override, said):
+    with pytest.raises(ConfigError, match=said):
+        load_recipe("demo", [override])
+
+
+def test_the_recipe_sets_the_policy():
+    overrides = ["training.recompute.what=layers", "training.recompute.every=2"]
+    recipe = load_recipe("demo", overrides)
+    model = SViTTEgo.from_recipe(recipe)
+    policy = Recompute(what="layers", every=2)
+    assert model.video.recompute == model.text.recompute == model.fusion.recompute == policy

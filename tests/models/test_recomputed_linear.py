@@ -71,3 +71,19 @@ def test_frozen_parameters():
     x.grad = None
     F.linear(F.gelu(x), weight, bias).sum().backward()
     torch.testing.assert_close(ours, x.grad, atol=1e-12, rtol=0)
+
+
+def test_half_precision():
+    """bfloat16 against float64: 2% of the largest value."""
+    wide = [random(40, COLUMNS), random(ROWS, COLUMNS), random(ROWS), random(ROWS)]
+    narrow = [t.detach().bfloat16().requires_grad_() for t in wide]
+    wide = [t.detach().double().requires_grad_() for t in narrow]
+    x, weight, bias, scale = narrow
+    out = recomputed_linear(F.gelu, (x,), weight, bias, scale)
+    expected = wide[3] * F.linear(F.gelu(wide[0]), wide[1], wide[2])
+    d_out = torch.randn_like(out)
+    ours = torch.autograd.grad(out, narrow, d_out)
+    theirs = torch.autograd.grad(expected, wide, d_out.double())
+    for a, b in zip([out, *ours], [expected, *theirs], strict=True):
+        assert a.dtype == torch.bfloat16
+        assert (a.double() - b).abs().max() < 0.02 * b.abs().max()

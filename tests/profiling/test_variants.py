@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from svitt_ego.config.schema import Recipe
+from svitt_ego.config import ConfigError, Recipe
 from svitt_ego.profiling.compare import Variant, compare
 from svitt_ego.profiling.variants import variants_of, with_frames
 from svitt_ego.training.rehearsal import random_batch, rehearse
@@ -69,7 +69,11 @@ def test_variants_differ_in_what_their_names_say(edge: bool, node: bool, names: 
 def test_other_numbers_of_frames_share_a_position_table():
     longer = with_frames(recipe(), 5, table_frames=8)
     assert (longer.data.frames, longer.model.video.max_frames) == (5, 8)
-    Recipe.model_validate(longer.model_dump())
+
+
+def test_frames_that_do_not_fit_are_one_line():
+    with pytest.raises(ConfigError, match=r"^tiny with 5 frames: data\.frames = 5: at most[^\n]*$"):
+        with_frames(recipe(), 5, table_frames=4)
 
 
 @pytest.mark.parametrize("negatives", [True, False])

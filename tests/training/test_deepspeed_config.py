@@ -77,6 +77,13 @@ def test_precision(tmp_path, config, machine, expected):
         ({"scheduler": {}}, GPU, "scheduler: the recipe's section"),
         ({"zero_optimization": {"stage": 3}}, GPU, "stage = 3: must be one of 0, 1, 2"),
         ({"fp16": {"enabled": True}}, OLD_CPU, "cpu, has no fp16; use ds_configs/zero2_cpu"),
+        ({"fp16": True}, GPU, "fp16 = True: must be an object"),
+        ({"zero_optimization": {"stage": True}}, GPU, "stage = True: must be one of"),
+        (
+            {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}},
+            GPU,
+            "offload_optimizer: offload is not supported",
+        ),
         ({"fp16": {"enabled": "yes"}}, GPU, "fp16.enabled = 'yes': must be true, false"),
         ({"fp16": {"enabled": True}, "bf16": {"enabled": True}}, GPU, "only one of them"),
         ("{'a': 1}", GPU, "line 1: not valid JSON"),
@@ -91,5 +98,7 @@ def test_contradictions_are_one_line(tmp_path, config, machine, said):
 
 
 def test_missing_file_lists_the_shipped_ones(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        resolve_deepspeed_config(str(tmp_path), load_recipe("demo"), 1, tmp_path, GPU)
     with pytest.raises(ConfigError, match="no such DeepSpeed config; there are: .*zero2_cpu.json"):
         resolve_deepspeed_config("nowhere.json", load_recipe("demo"), 1, tmp_path, GPU)

@@ -10,6 +10,7 @@ import pytest
 
 from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.durable_files import read_json_lines
+from svitt_ego.training.free_port import free_port
 from svitt_ego.training.run_directory import RunDirectory
 from svitt_ego.training.trained_model import load_trained_model
 
@@ -19,7 +20,7 @@ DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
 def launch(recipe_file, run, *arguments, ranks=2):
     command = [
         Path(sys.executable).with_name("deepspeed"),
-        *("--num_accelerators", ranks, "--master_port", 29617, "launch/pretrain.py"),
+        *("--num_accelerators", ranks, "--master_port", free_port(), "launch/pretrain.py"),
         *("--recipe", recipe_file, "--deepspeed_config", DEEPSPEED_CONFIG),
         *("--output-dir", run, *arguments),
     ]

@@ -20,6 +20,35 @@ def run(tmp_path):
     return directory
 
 
+def test_checkpoints_of_another_sharding(run):
+    run.write_setup(load_recipe("demo"), {"zero_optimization": {"stage": 2}}, {"world_size": 2})
+    run.check_same_sharding({"zero_optimization": {"stage": 2}}, 2)
+    with pytest.raises(ConfigError, match="number of ranks = 1 was 2"):
+        run.check_same_sharding({"zero_optimization": {"stage": 2}}, 1)
+    with pytest.raises(ConfigError, match="ZeRO stage = 1 was 2"):
+        run.check_same_sharding({"zero_optimization": {"stage": 1}}, 2)
+    with pytest.raises(ConfigError, match="precision = bf16 was fp32"):
+        run.check_same_sharding({"zero_optimization": {"stage": 2}, "bf16": {"enabled": True}}, 2)
+
+
+def test_output_dir_must_be_a_folder_to_write_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is not a folder to write to"):
+        RunDirectory(tmp_path / "file" / "run").check_can_start(resume=False)
+
+
+def test_old_checkpoints_go_and_torn_later_ones_do_not_count(tmp_path):
+    from svitt_ego.training.checkpoint import _remove_old
+
+    run = RunDirectory(tmp_path)
+    for step in (998000, 999999, 1000000, 1000005):  # the last: torn, of a killed run
+        (run.checkpoints / tag_of(step)).mkdir(parents=True)
+    (run.checkpoints / ".step-000003.removing" / "left").mkdir(parents=True)
+    _remove_old(run, published=1000000, keep=2)
+    left = sorted(path.name for path in run.checkpoints.iterdir())
+    assert left == ["step-1000000", "step-1000005", "step-999999"]
+
+
 def publish(run, step, model):
     folder = run.checkpoints / tag_of(step)
     folder.mkdir(parents=True)
@@ -41,7 +70,8 @@ def test_a_second_start_needs_resume(run):
 
 
 def test_another_recipe_is_another_run(run):
-    run.check_same_run(load_recipe("demo", ["data.workers=3", "training.keep_checkpoints=9"]))
+    changes = ["data.workers=3", "data.max_unreadable_share=0.7", "data.videos.root=elsewhere"]
+    run.check_same_run(load_recipe("demo", changes))
     with pytest.raises(ConfigError, match="optimisation.learning_rate = 0.5 was 0.001"):
         run.check_same_run(load_recipe("demo", ["optimisation.learning_rate=0.5"]))
 
@@ -81,7 +111,7 @@ def test_another_architecture_names_keys_and_shapes(tmp_path):
     with pytest.raises(ConfigError) as error:
         check_weights(other, path)
     said = str(error.value)
-    assert "missing: video.layers.6." in said
+    assert "missing: video.layers.4." in said
     assert "text_projection.weight (64, 128) instead of (32, 128)" in said
     path.write_bytes(b"not safetensors at all")
     with pytest.raises(ConfigError, match="not a readable safetensors file"):
@@ -96,8 +126,14 @@ def test_records_survive_a_kill_and_forget_lost_steps(tmp_path):
     assert [record["step"] for record in read_json_lines(path)] == [1, 2, 3, 4, 5]
     with path.open("a") as file:
         file.write('{"step": 6, "lo')
-    assert forget_after(path, 3) == 2
+    assert forget_after(path, 5) == 0  # the torn line goes, or the next would be glued to it
+    writer = RecordWriter(path)
+    writer.write({"step": 6})
+    assert [record["step"] for record in read_json_lines(path)] == [1, 2, 3, 4, 5, 6]
+    assert forget_after(path, 3) == 3
     assert [record["step"] for record in read_json_lines(path)] == [1, 2, 3]
+    with pytest.raises(ValueError, match="not JSON"):
+        writer.write({"step": 7, "loss": float("nan")})
     path.write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
     with pytest.raises(ConfigError, match="line 2: not valid JSON"):
         read_json_lines(path)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from svitt_ego.config import ConfigError
 from svitt_ego.data.synthetic.narrations import Row, egoclip_rows, to_tsv
 from svitt_ego.data.synthetic.questions import held_out_clips, write_questions
 from svitt_ego.data.synthetic.script import Script, video_uid, write_script
@@ -26,6 +27,7 @@ from svitt_ego.data.synthetic.sizes import SIZES, Size
 from svitt_ego.data.synthetic.tokenizer import train_tokenizer
 from svitt_ego.data.synthetic.video import make_video
 from svitt_ego.data.synthetic.vocabulary import taxonomy
+from svitt_ego.durable_files import write_atomically
 
 # Raise when the same seed gives other files than before.
 GENERATOR_VERSION = 2
@@ -45,18 +47,21 @@ def generate(
 
     The same size and seed give the same files (videos: the same decoded frames) for any number of
     `workers` (default: the usable CPU cores). Processes that ask for one folder at the same time
-    wait for each other. Raises ValueError for an unknown size, a negative seed, fewer than one
-    worker, and a folder that holds anything else.
+    wait for each other. Raises ConfigError for an unknown size, a negative seed, fewer than one
+    worker, and a folder that cannot be made or holds anything else.
     """
     if size not in SIZES:
-        raise ValueError(f"unknown EgoSynth size {size!r}: choose one of {', '.join(SIZES)}")
+        raise ConfigError(f"unknown EgoSynth size {size!r}: choose one of {', '.join(SIZES)}")
     if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
+        raise ConfigError(f"seed must not be negative, got {seed}")
     workers = len(os.sched_getaffinity(0)) if workers is None else workers
     if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
+        raise ConfigError(f"workers must be at least 1, got {workers}")
     folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be made: {error.strerror}") from None
     request = {
         "dataset": "EgoSynth",
         "generator_version": GENERATOR_VERSION,
@@ -68,13 +73,13 @@ def generate(
         _check_reusable(folder, request)
         missing = _missing_videos(folder, SIZES[size], seed)
         if missing or not (folder / _MANIFEST).exists():
-            _write_text(folder / _STARTED, json.dumps(request, indent=2))
+            write_atomically(folder / _STARTED, json.dumps(request, indent=2))
             (folder / _MANIFEST).unlink(missing_ok=True)
             for unfinished in (folder / "videos").glob(".*.partial"):
                 shutil.rmtree(unfinished)
             _make_videos(folder, SIZES[size], seed, missing, workers, progress)
             counts = _write_annotations(folder, SIZES[size], seed)
-            _write_text(folder / _MANIFEST, json.dumps(request | {"counts": counts}, indent=2))
+            write_atomically(folder / _MANIFEST, json.dumps(request | {"counts": counts}, indent=2))
             (folder / _STARTED).unlink()
     return folder
 
@@ -90,11 +95,11 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _check_reusable(folder: Path, request: dict[str, object]) -> None:
-    """Raise ValueError if the folder holds something other than (part of) the requested dataset."""
+    """Raise ConfigError if the folder holds something other than (part of) the wanted dataset."""
     names = [name for name in (_MANIFEST, _STARTED) if (folder / name).exists()]
     if not names:
         if any(folder.iterdir()):
-            raise ValueError(
+            raise ConfigError(
                 f"{folder} is not empty and holds no EgoSynth dataset: "
                 "choose another output folder or empty this one"
             )
@@ -103,10 +108,10 @@ def _check_reusable(folder: Path, request: dict[str, object]) -> None:
     try:
         found = json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): delete {folder}") from error
+        raise ConfigError(f"{path} is not valid JSON ({error}): delete {folder}") from error
     for key, wanted in request.items():
         if found.get(key) != wanted:
-            raise ValueError(
+            raise ConfigError(
                 f"{folder} holds an EgoSynth dataset with {key} {found.get(key)!r}, wanted "
                 f"{wanted!r}: choose another output folder or delete this one"
             )
@@ -175,9 +180,9 @@ def _write_annotations(folder: Path, size: Size, seed: int) -> dict[str, int]:
     questions = write_questions(
         [held_out_clips(script, rows) for script, rows in held_out], size.questions_per_type, seed
     )
-    _write_text(folder / "egoclip.csv", to_tsv(train))
-    _write_text(folder / "egomcq.json", json.dumps(questions, indent=1))
-    _write_text(folder / "taxonomy.json", json.dumps(taxonomy(), indent=1))
+    write_atomically(folder / "egoclip.csv", to_tsv(train))
+    write_atomically(folder / "egomcq.json", json.dumps(questions, indent=1))
+    write_atomically(folder / "taxonomy.json", json.dumps(taxonomy(), indent=1))
     train_tokenizer([str(row["clip_text"]) for row in train], folder / "tokenizer")
     return {
         "train_videos": size.train_videos,
@@ -185,9 +190,3 @@ def _write_annotations(folder: Path, size: Size, seed: int) -> dict[str, int]:
         "train_clips": len(train),
         "questions": len(questions),
     }
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from svitt_ego.config import ConfigError
 from svitt_ego.data.synthetic.narrations import Row
 from svitt_ego.data.synthetic.script import Script
 from svitt_ego.data.synthetic.vocabulary import VERBS
@@ -59,7 +60,7 @@ def write_questions(
 ) -> dict[str, dict[str, object]]:
     """`per_type` inter and as many intra questions in the form of egomcq.json.
 
-    Raises ValueError if the videos do not hold enough clips.
+    Raises ConfigError if the videos do not hold enough clips.
     """
     rng = np.random.default_rng((seed, 2))
     drawn = [
@@ -85,7 +86,7 @@ def _inter(
         clips = [videos[video][int(rng.integers(len(videos[video])))] for video in order]
         if len(clips) == CHOICES and not _ambiguous(clips):
             return clips, int(rng.integers(CHOICES))
-    raise ValueError(
+    raise ConfigError(
         f"no five unlike clips of five videos for inter-video question {number}: "
         f"there are {len(videos)} held-out videos; use a larger size"
     )
@@ -121,7 +122,7 @@ def _intra(
             questions.append((shuffled, shuffled.index(answer)))
             if len(questions) == count:
                 return questions
-    raise ValueError(
+    raise ConfigError(
         f"only {len(questions)} of {count} intra-video questions fit {len(videos)} held-out "
         "videos; use a larger size"
     )
