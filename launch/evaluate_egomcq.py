@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--run", type=Path, required=True, help="run directory of a training")
     parser.add_argument("--tag", help="checkpoint, e.g. step-000040 (default: the newest)")
     parser.add_argument("--questions", help="egomcq.json (default: the recipe's evaluation.egomcq)")
@@ -52,8 +51,7 @@ def main() -> None:
         prepare_folder_of(arguments.output)
         result = evaluate(arguments.run, arguments.tag, recipe, path)
         write_atomically(arguments.output, result.to_json())
-        print(result.summary())
-        print(f"every answer: {arguments.output}")
+        print(f"{result.summary()}\nevery answer: {arguments.output}")
 
 
 def evaluate(run: Path, tag: str | None, recipe: Recipe, questions_path: str) -> "McqResult":

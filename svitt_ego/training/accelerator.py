@@ -52,8 +52,5 @@ def machine() -> Machine:
     """What the precision of a run depends on."""
     accelerator = get_accelerator()
     name = accelerator.device_name()
-    if name == "cpu":
-        bf16 = cpu_computes_bf16()
-    else:
-        bf16 = accelerator.is_bf16_supported()
+    bf16 = cpu_computes_bf16() if name == "cpu" else accelerator.is_bf16_supported()
     return Machine(name, fp16=accelerator.is_fp16_supported(), bf16=bf16)

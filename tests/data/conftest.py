@@ -39,7 +39,7 @@ def recipe(world) -> Recipe:
         {
             "name": "test",
             "seed": 3,
-            "model": {"video": {"image_size": 32}},
+            "model": {"video": {"image_size": 32, "edge_sparsity": None}},
             "data": {
                 "metadata": str(world / "egoclip.csv"),
                 "videos": {"root": str(world / "videos"), "chunk_s": float(CHUNK_S)},

@@ -18,6 +18,7 @@ from svitt_ego.profiling.compare import TrainStep
 from svitt_ego.profiling.encoder_bench.shared_steps import shared_steps
 from svitt_ego.training.rehearsal import random_batch
 
+
 @dataclass(frozen=True)
 class StepPeaks:
     """activation_bytes: most activations and temporaries at any one time; total_bytes: most of
