@@ -91,6 +91,10 @@ def peaks_by_category(results: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
+LEAST_NAMED_SHARE = 0.13
+"""Of the plot's width: a narrower phase has no room for its name."""
+
+
 @matplotlib.rc_context(STYLE)
 def timelines(results: Sequence[dict[str, Any]]) -> Figure:
     """Live bytes by category inside one step, variants under one another on the same scales."""
@@ -99,13 +103,14 @@ def timelines(results: Sequence[dict[str, Any]]) -> Figure:
     unit, size = unit_for(max(result["peak_bytes"] for result in results))
     names = _visible([result["peak_bytes_by_category"] for result in results], ["gradients"])
     everything = _occurring([result["timeline"]["live_bytes"] for result in results])
+    longest_s = max(result["timeline"]["seconds"][-1] for result in results)
     for axes, result in zip(panels, results, strict=True):
         timeline = result["timeline"]
         seconds = np.array(timeline["seconds"])
         live = timeline["live_bytes"]
         stack = [np.array(live.get(name, 0 * seconds)) / size for name in everything]
         axes.stackplot(seconds, stack, colors=[COLORS[name] for name in everything], lw=0)
-        _mark_phases(axes, timeline["phases"])
+        _mark_phases(axes, timeline["phases"], longest_s)
         axes.set_title(result["title"], loc="left", fontsize=10, fontweight="bold", pad=14)
         axes.set_ylabel(unit)
         axes.grid(axis="y")
@@ -116,10 +121,11 @@ def timelines(results: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _mark_phases(axes: Axes, phases: Sequence[tuple[str, float, float]]) -> None:
+def _mark_phases(axes: Axes, phases: Sequence[tuple[str, float, float]], longest_s: float) -> None:
+    """A line at each phase's end, its name where there is room for it."""
     for name, start_s, end_s in phases:
         axes.axvline(end_s, color=GRID, lw=0.8, ls=":")
-        if name != "optimizer":
+        if end_s - start_s > LEAST_NAMED_SHARE * longest_s:
             above = axes.get_xaxis_transform()
             middle = (start_s + end_s) / 2
             axes.text(middle, 1.02, name, transform=above, ha="center", va="bottom", fontsize=8)
