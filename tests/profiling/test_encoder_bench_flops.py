@@ -69,10 +69,12 @@ def counted(run: Callable[[], Tensor]) -> int:
 NODES = {"layers": [0, 1], "keep_rate": 0.7}
 
 
-@pytest.mark.parametrize("negatives", [False, True])
 @pytest.mark.parametrize(
-    ("video", "fusion"),
-    [({}, {}), ({"node_sparsity": NODES}, {"node_sparsity": {"layers": [0], "keep_rate": 0.3}})],
+    ("video", "fusion", "negatives"),
+    [
+        ({}, {}, True),
+        ({"node_sparsity": NODES}, {"node_sparsity": {"layers": [0], "keep_rate": 0.3}}, False),
+    ],
 )
 def test_forward_pass_of_the_task(video: dict, fusion: dict, negatives: bool):
     own = recipe(video, fusion, objectives={"contrastive": {"scene_negatives": negatives}})
