@@ -29,6 +29,9 @@ INTERRUPTED_AFTER_SHARE = 0.35
 """Of the steps: there the first launch stops, and a second one resumes from its checkpoint."""
 
 
+ALREADY_THERE = "there already"
+
+
 @dataclass(frozen=True)
 class DemoFiles:
     """Where the demo leaves what."""
@@ -74,11 +77,15 @@ def run_demo(root: Path, num_accelerators: int | None = None) -> dict[str, Any]:
     _train(recipe, files.training, processes)
 
     _title("3/4 EgoMCQ")
-    if not _is_newer(files.egomcq, RunDirectory(files.training).pointer):
+    if _is_newer(files.egomcq, RunDirectory(files.training).pointer):
+        print(ALREADY_THERE)
+    else:
         _python("launch/evaluate_egomcq.py", "--run", files.training, "--output", files.egomcq)
 
     _title("4/4 memory of a training step, dense against sparse, and the report")
-    if not _is_newer(files.report, files.egomcq):
+    if _is_newer(files.report, files.egomcq):
+        print(ALREADY_THERE)
+    else:
         _python(
             "launch/compare_memory.py",
             *("--recipe", RECIPE, "--output-dir", files.memory.parent),
@@ -97,6 +104,7 @@ def table(summary: dict[str, Any]) -> str:
         for name in ("dense", "dense_efficient", "sparse")
     }
     mcq = summary["egomcq"]
+    losses = f"{summary['loss_first']:.2f} -> {summary['loss_last']:.2f}"
     rows = [
         (
             "training steps",
@@ -104,7 +112,10 @@ def table(summary: dict[str, Any]) -> str:
         ),
         ("ranks, ZeRO stage", f"{summary['world_size']}, {summary['zero_stage']}"),
         ("files of a sharded checkpoint", summary["checkpoint_shards"]),
-        ("loss, first and last", f"{summary['loss_first']:.2f} -> {summary['loss_last']:.2f}"),
+        (
+            "loss, first and last 5 steps",
+            f"{summary['loss_first']:.2f} -> {summary['loss_last']:.2f}",
+        ),
         ("EgoMCQ inter / intra", f"{mcq['inter']:.1f} / {mcq['intra']:.1f} % (chance 20)"),
         ("peak of a step, dense", mebibytes["dense"]),
         ("  dense, probabilities not stored", mebibytes["dense_efficient"]),
@@ -129,11 +140,14 @@ def _train(recipe: Recipe, run: Path, processes: int) -> None:
         gradient_accumulation_steps=recipe.training.gradient_accumulation_steps,
         world_size=processes,
     ).steps
+    if directory.newest_tag() == tag_of(total_steps):
+        print(ALREADY_THERE)
+        return
     if directory.newest_tag() is None:
         first_steps = max(1, round(INTERRUPTED_AFTER_SHARE * total_steps))
+        print(f"The first launch stops after step {first_steps}, a second one resumes.")
         _launch(run, processes, "--max-steps", first_steps)
-    if directory.newest_tag() != tag_of(total_steps):
-        _launch(run, processes)
+    _launch(run, processes)
 
 
 def _launch(run: Path, processes: int, *more: object) -> None:
@@ -172,13 +186,13 @@ def _summary(files: DemoFiles) -> dict[str, Any]:
     checkpoint = directory.checkpoints / str(directory.newest_tag())
     mcq = json.loads(files.egomcq.read_text())
     memory = json.loads(files.memory.read_text())
-    last_launch = directory.launches()[-1]
+    launches = directory.launches()
     return {
         "train_steps": records[-1]["step"],
         "loss_first": _mean_loss(records[:5]),
         "loss_last": _mean_loss(records[-5:]),
-        "resumed_from_step": last_launch["first_step"],
-        "world_size": last_launch["world_size"],
+        "resumed_from_step": launches[-1]["first_step"],
+        "world_size": launches[-1]["world_size"],
         "zero_stage": deepspeed["zero_optimization"]["stage"],
         "checkpoint_shards": len(list(checkpoint.glob("*.pt"))),
         **_peaks(memory),

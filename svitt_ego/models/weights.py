@@ -13,6 +13,7 @@ from svitt_ego.models.misfit import misfit
 def save_weights(model: nn.Module, path: Path) -> None:
     """Parameters and persistent buffers, in the precision they have."""
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
+    path.chmod(0o644)  # safetensors leaves it readable to its owner alone
 
 
 def check_weights(model: nn.Module, path: Path) -> None:

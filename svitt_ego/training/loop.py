@@ -2,7 +2,6 @@
 
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,11 @@ from svitt_ego.training.checkpoint import load_checkpoint, save_checkpoint
 from svitt_ego.training.deepspeed_config import resolve_deepspeed_config
 from svitt_ego.training.engine import build_engine, memory_recorder
 from svitt_ego.training.records import RecordWriter, forget_after
-from svitt_ego.training.run_directory import RunDirectory
+from svitt_ego.training.run_directory import RunDirectory, step_of
 from svitt_ego.training.step import step_record, train_step
 from svitt_ego.training.task import PretrainingTask, SpecialTokens
 
 log = logging.getLogger("svitt_ego")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands when `pretrain` returns."""
-
-    first_step: int
-    last_step: int
-    total_steps: int
 
 
 def pretrain(
@@ -46,7 +36,7 @@ def pretrain(
     output_dir: str | Path,
     resume: bool = False,
     max_steps: int | None = None,
-) -> Progress:
+) -> None:
     """Train to the end of the recipe's epochs, or to step `max_steps`, and leave a checkpoint.
 
     Everything that can be wrong with the input is looked at before anything is written.
@@ -96,10 +86,14 @@ def pretrain(
         return build_loader(recipe, table, tokenizer, rank, world_size, step)
 
     sampler = loader_from(0).batch_sampler
+    last_step = sampler.steps if max_steps is None else min(sampler.steps, max_steps)
+    if tag and step_of(tag) >= last_step:
+        if rank == 0:
+            log.info("%s: already at step %d of %d", run.path, step_of(tag), sampler.steps)
+        return
     device = start_distributed()
     engine = build_engine(task, recipe, config, sampler.steps_per_epoch)
     first_step = load_checkpoint(engine, run, tag)["step"] if tag else 0
-    last_step = sampler.steps if max_steps is None else min(sampler.steps, max_steps)
     if rank == 0:
         launch = {
             "first_step": first_step,
@@ -116,7 +110,6 @@ def pretrain(
 
     trainer = _Trainer(recipe, run, engine, model, device, sampler.steps_per_epoch)
     trainer.run(loader_from(first_step), first_step, last_step)
-    return Progress(first_step, last_step, sampler.steps)
 
 
 class _Trainer:
@@ -147,6 +140,8 @@ class _Trainer:
         batches = iter(loader)
         steps = tqdm(
             range(first_step + 1, last_step + 1),
+            initial=first_step,
+            total=last_step,
             desc="training",
             unit="step",
             disable=self.rank != 0,

@@ -74,6 +74,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(recipe_file, spoilt_videos
     assert all(mine[name].equal(theirs[name]) for name in theirs)
     assert [entry["first_step"] for entry in torn.launches()] == [0, 2]
 
+    finished = launch(recipe_file, torn.path, "--max-steps", "4", "--resume", "auto", *changes)
+    assert finished.returncode == 0 and "already at step 4" in finished.stderr
+    assert len(torn.launches()) == 2
+
     wrong = launch(recipe_file, torn.path, "--resume", "auto", "--set", "seed=1", *changes, ranks=1)
     assert wrong.returncode != 0 and "seed = 1 was 0" in wrong.stderr
     assert read_json_lines(torn.records_file) == again
