@@ -112,10 +112,7 @@ def table(summary: dict[str, Any]) -> str:
         ),
         ("ranks, ZeRO stage", f"{summary['world_size']}, {summary['zero_stage']}"),
         ("files of a sharded checkpoint", summary["checkpoint_shards"]),
-        (
-            "loss, first and last 5 steps",
-            f"{summary['loss_first']:.2f} -> {summary['loss_last']:.2f}",
-        ),
+        ("loss, first and last 5 steps", losses),
         ("EgoMCQ inter / intra", f"{mcq['inter']:.1f} / {mcq['intra']:.1f} % (chance 20)"),
         ("peak of a step, dense", mebibytes["dense"]),
         ("  dense, probabilities not stored", mebibytes["dense_efficient"]),
