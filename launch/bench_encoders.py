@@ -7,7 +7,7 @@ python launch/bench_encoders.py --frames 4 8 16 32 64 --batch 1
 import argparse
 from pathlib import Path
 
-from svitt_ego.command_line import one_line_errors
+from svitt_ego.command_line import add_overrides, one_line_errors, positive
 from svitt_ego.config import ConfigError, load_recipe
 
 
@@ -31,26 +31,14 @@ def main() -> None:
         default=8,
         help="clips for which memory in bf16 is predicted; 0: no prediction (8)",
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the recipe, as in model.video.layers=4",
-    )
+    add_overrides(parser)
     arguments = parser.parse_args()
     with one_line_errors():
         run(arguments)
 
 
-def positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number above 0")
-    return int(text)
-
-
 def run(arguments: argparse.Namespace) -> None:
-    recipe = load_recipe(arguments.recipe, arguments.set)
+    recipe = load_recipe(arguments.recipe, arguments.overrides)
     # Heavy imports only once the arguments are known to be good.
     from svitt_ego.profiling.encoder_bench import Plan, bench, best_precision
 

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from svitt_ego.config import Recipe, load_recipe
+from svitt_ego.data.loader import epoch_sampler
 from svitt_ego.data.metadata import ClipTable
-from svitt_ego.data.sampler import EpochSampler
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.durable_files import read_json_lines, write_atomically
 from svitt_ego.training.free_port import free_port
@@ -128,15 +128,8 @@ def _train(recipe: Recipe, run: Path, processes: int) -> None:
     """In two launches, as if the first had been interrupted."""
     directory = RunDirectory(run)
     directory.check_same_run(recipe)
-    total_steps = EpochSampler(
-        rows=len(ClipTable.open(recipe.data.metadata)),
-        share=recipe.data.epoch_share,
-        seed=recipe.seed,
-        epochs=recipe.training.epochs,
-        micro_batch_size=recipe.training.micro_batch_size,
-        gradient_accumulation_steps=recipe.training.gradient_accumulation_steps,
-        world_size=processes,
-    ).steps
+    rows = len(ClipTable.open(recipe.data.metadata))
+    total_steps = epoch_sampler(recipe, rows, world_size=processes).steps
     if directory.newest_tag() == tag_of(total_steps):
         print(ALREADY_THERE)
         return

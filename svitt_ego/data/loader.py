@@ -62,6 +62,27 @@ def limit_worker_threads(worker: int) -> None:
     torch.set_num_threads(1)
 
 
+def epoch_sampler(
+    recipe: Recipe, rows: int, rank: int = 0, world_size: int = 1, start_step: int = 0
+) -> EpochSampler:
+    """The sampler of a run on a table of `rows` rows; it knows the steps per epoch and in all.
+
+    Raises:
+        ConfigError: an epoch has fewer clips than a global batch.
+    """
+    return EpochSampler(
+        rows=rows,
+        share=recipe.data.epoch_share,
+        seed=recipe.seed,
+        epochs=recipe.training.epochs,
+        micro_batch_size=recipe.training.micro_batch_size,
+        gradient_accumulation_steps=recipe.training.gradient_accumulation_steps,
+        rank=rank,
+        world_size=world_size,
+        start_step=start_step,
+    )
+
+
 def build_loader(
     recipe: Recipe,
     table: ClipTable,
@@ -73,7 +94,7 @@ def build_loader(
     """This rank's micro-batches from optimisation step `start_step` to the end of the last epoch.
 
     One iteration runs through all epochs, so that workers never stop in between. Its
-    `batch_sampler` is the `EpochSampler`, which knows the steps per epoch and in all.
+    `batch_sampler` is `epoch_sampler`'s.
 
     Raises:
         ConfigError: an epoch has fewer clips than a global batch.
@@ -85,20 +106,9 @@ def build_loader(
         seed=recipe.seed,
         scene_negatives=recipe.objectives.contrastive.scene_negatives,
     )
-    sampler = EpochSampler(
-        rows=len(table),
-        share=recipe.data.epoch_share,
-        seed=recipe.seed,
-        epochs=recipe.training.epochs,
-        micro_batch_size=recipe.training.micro_batch_size,
-        gradient_accumulation_steps=recipe.training.gradient_accumulation_steps,
-        rank=rank,
-        world_size=world_size,
-        start_step=start_step,
-    )
     return DataLoader(
         dataset,
-        batch_sampler=sampler,
+        batch_sampler=epoch_sampler(recipe, len(table), rank, world_size, start_step),
         collate_fn=Collate(
             tokenizer, recipe.data.max_text_tokens, table.verb_classes, table.noun_classes
         ),

@@ -12,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from svitt_ego.config import Recipe
 from svitt_ego.data.faults import FaultTally
-from svitt_ego.data.loader import build_loader
+from svitt_ego.data.loader import build_loader, epoch_sampler
 from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.paths import check_data_paths, check_videos_found
 from svitt_ego.data.text import load_tokenizer
@@ -82,10 +82,7 @@ def pretrain(
     tokens = SpecialTokens(tuple(tokenizer.all_special_ids), tokenizer.mask_token_id)
     task = PretrainingTask(model, recipe.objectives, tokens)
 
-    def loader_from(step: int):
-        return build_loader(recipe, table, tokenizer, rank, world_size, step)
-
-    sampler = loader_from(0).batch_sampler
+    sampler = epoch_sampler(recipe, len(table), rank, world_size)
     last_step = sampler.steps if max_steps is None else min(sampler.steps, max_steps)
     if tag and step_of(tag) >= last_step:
         if rank == 0:
@@ -109,7 +106,8 @@ def pretrain(
     dist.barrier()
 
     trainer = _Trainer(recipe, run, engine, model, device, sampler.steps_per_epoch)
-    trainer.run(loader_from(first_step), first_step, last_step)
+    loader = build_loader(recipe, table, tokenizer, rank, world_size, first_step)
+    trainer.run(loader, first_step, last_step)
 
 
 class _Trainer:

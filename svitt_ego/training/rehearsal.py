@@ -3,8 +3,6 @@
 For comparing and planning memory. It shares the task and the parameter groups with real runs.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -13,7 +11,7 @@ from svitt_ego.data.batch import Batch
 from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.compare import TrainStep
 from svitt_ego.training.draws import Draws
-from svitt_ego.training.parameter_groups import parameter_groups
+from svitt_ego.training.optimizer import build_optimizer
 from svitt_ego.training.task import PretrainingTask, SpecialTokens
 
 SPECIAL_TOKENS = SpecialTokens(special=(0, 1, 2, 3), mask=4)
@@ -58,23 +56,18 @@ def rehearse(recipe: Recipe, device: torch.device) -> TrainStep:
     torch.manual_seed(recipe.seed)
     model = SViTTEgo(recipe.model, recipe.training.recompute)
     task = PretrainingTask(model, recipe.objectives, SPECIAL_TOKENS).to(device)
-    settings = recipe.optimisation
-    optimizer = torch.optim.AdamW(
-        parameter_groups(task, settings.weight_decay),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        eps=settings.epsilon,
-        foreach=False,
-    )
-    batch = random_batch(recipe, recipe.seed).to(device)
+    optimizer = build_optimizer(task, recipe.optimisation)
+    return train_step_of(task, optimizer, random_batch(recipe, recipe.seed).to(device), recipe.seed)
+
+
+def train_step_of(
+    task: PretrainingTask, optimizer: torch.optim.Optimizer, batch: Batch, seed: int
+) -> TrainStep:
+    """The step of a task on always the same batch."""
     return TrainStep(
         model=task,
         optimizer=optimizer,
         inputs=batch.tensors(),
         clips=len(batch.video),
-        loss=_loss(task, batch, recipe.seed),
+        loss=lambda step: task(batch, Draws(seed, step)).total,
     )
-
-
-def _loss(task: PretrainingTask, batch: Batch, seed: int) -> Callable[[int], Tensor]:
-    return lambda step: task(batch, Draws(seed, step)).total

@@ -4,18 +4,17 @@ Steps that take turns have to be in memory together. What they do not differ in,
 states and the batch, is there once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from svitt_ego.config.schema import Recipe
 from svitt_ego.data.batch import Batch
 from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.compare import TrainStep
-from svitt_ego.training.draws import Draws
-from svitt_ego.training.parameter_groups import parameter_groups
-from svitt_ego.training.rehearsal import SPECIAL_TOKENS
+from svitt_ego.training.optimizer import build_optimizer
+from svitt_ego.training.rehearsal import SPECIAL_TOKENS, train_step_of
 from svitt_ego.training.task import PretrainingTask
 
 
@@ -34,15 +33,7 @@ def shared_steps(owner: SViTTEgo, recipes: Sequence[Recipe], batch: Batch) -> li
     steps = []
     for model, recipe in zip(models, recipes, strict=True):
         task = PretrainingTask(model, recipe.objectives, SPECIAL_TOKENS).train()
-        steps.append(
-            TrainStep(
-                model=task,
-                optimizer=optimizer,
-                inputs=batch.tensors(),
-                clips=len(batch.video),
-                loss=_loss(task, batch, recipe.seed),
-            )
-        )
+        steps.append(train_step_of(task, optimizer, batch, recipe.seed))
     return steps
 
 
@@ -56,21 +47,10 @@ def _with_tensors_of(owner: nn.Module, model: nn.Module) -> nn.Module:
 
 def _ready_optimizer(model: SViTTEgo, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW after a step of zero gradients, which makes its states."""
-    settings = recipe.optimisation
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model, settings.weight_decay),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        eps=settings.epsilon,
-        fused=True,
-    )
+    optimizer = build_optimizer(model, recipe.optimisation, fused=True)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     optimizer.zero_grad()
     return optimizer
-
-
-def _loss(task: PretrainingTask, batch: Batch, seed: int) -> Callable[[int], Tensor]:
-    return lambda step: task(batch, Draws(seed, step)).total
