@@ -23,7 +23,7 @@ for _variable, _value in {
 import deepspeed  # noqa: E402
 from deepspeed.accelerator import get_accelerator  # noqa: E402
 
-from svitt_ego.training.cpu_features import cpu_computes_bf16  # noqa: E402
+from svitt_ego.cpu_features import cpu_computes_bf16  # noqa: E402
 from svitt_ego.training.deepspeed_config import Machine  # noqa: E402
 from svitt_ego.training.free_port import free_port  # noqa: E402
 

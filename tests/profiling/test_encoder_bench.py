@@ -17,7 +17,7 @@ from svitt_ego.profiling.encoder_bench.memory import predicted_peaks, tracked_pe
 from svitt_ego.profiling.encoder_bench.results import exponents, growth
 from svitt_ego.profiling.encoder_bench.shared_steps import shared_steps
 from svitt_ego.profiling.encoder_bench.variants import batch_for, bench_variants
-from svitt_ego.training.cpu_features import cpu_computes_bf16
+from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.training.rehearsal import random_batch
 
 TINY = (

@@ -11,13 +11,17 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
+from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.models.attention.tiles import Tile, dense_tiles, sparse_tiles
 
-TILE_SCORES = {"cpu": 1 << 19, "cuda": 1 << 26}
-"""Scores of a tile: on a CPU what its caches hold, on a GPU enough to keep it busy."""
+TILE_BYTES = {"cpu": 4 << 20, "cuda": 128 << 20}
+"""Of the scores of a tile: on a CPU what its caches hold, on a GPU enough to keep it busy."""
 
 LEAST_QUERIES = 64
-"""Of a tile: rather than fewer queries, whose matrix products are slow, it takes fewer heads."""
+"""Of a tile: fewer make slow matrix products."""
+
+Chunk = tuple[slice, slice]
+"""Samples and heads."""
 
 
 def tiled_attention(
@@ -41,7 +45,7 @@ def cls_attention(q: Tensor, k: Tensor, bias_table: Tensor, codes: Tensor) -> Te
     (tile,) = plan.tiles
     p = k.new_empty(*k.shape[:3], dtype=plan.dtype)
     for chunk in plan.chunks:
-        queries, keys = tile.group(plan.widen(q[chunk])), tile.gather(plan.widen(k[chunk]))
+        queries, keys = tile.group(plan.take(q, chunk)), tile.gather(plan.take(k, chunk))
         p[chunk] = plan.probabilities(queries, keys, plan.index(tile, chunk), chunk)[:, :, 0, 0]
     return p[:, :, 1:].mean(1).to(q.dtype)
 
@@ -64,7 +68,7 @@ class _TiledAttention(torch.autograd.Function):
         plan = _Plan(q, k, bias_table, codes, pattern, block_size)
         out = q.new_empty(batch, tokens, heads, head_dim)
         for chunk in plan.chunks:
-            queries, keys, values = (plan.widen(x[chunk]) for x in (q, k, v))
+            queries, keys, values = (plan.take(x, chunk) for x in (q, k, v))
             result = out.transpose(1, 2)[chunk]
             for tile in plan.tiles:
                 index = plan.index(tile, chunk)
@@ -78,31 +82,28 @@ class _TiledAttention(torch.autograd.Function):
         q, k, v, bias_table, codes, pattern = ctx.saved_tensors
         plan = _Plan(q, k, bias_table, codes, pattern, ctx.block_size)
         d_out = d_out.unflatten(2, (q.shape[1], -1)).transpose(1, 2)
-        dq = torch.empty_like(q)
-        dk, dv = (torch.zeros_like(x, dtype=plan.sum_dtype) for x in (k, v))
-        tables = min(len(codes), plan.samples)
-        d_table = plan.table.new_zeros(tables, *plan.table.shape, dtype=plan.sum_dtype)
+        dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
+        d_table = torch.zeros_like(plan.table)
         for chunk in plan.chunks:
-            queries, keys, values, d_result = (plan.widen(x[chunk]) for x in (q, k, v, d_out))
+            queries, keys, values, d_result = (plan.take(x, chunk) for x in (q, k, v, d_out))
+            of_keys, of_values = (torch.zeros_like(x, dtype=plan.sum_dtype) for x in (keys, values))
             for tile in plan.tiles:
                 index = plan.index(tile, chunk)
                 tile_q, tile_d = tile.group(queries), tile.group(d_result)
                 tile_k = tile.gather(keys)
                 p = plan.probabilities(tile_q, tile_k, index, chunk)
-                tile.scatter_add(dv[chunk], _product(p.mT, tile_d))
+                tile.scatter_add(of_values, _product(p.mT, tile_d))
                 dp = _product(tile_d, tile.gather(values).mT)
                 ds = torch._softmax_backward_data(dp, p, -1, p.dtype)
                 del p, dp
                 if ctx.needs_input_grad[3]:
-                    d_bias = ds.flatten(2).to(plan.sum_dtype)
-                    if len(index) < len(d_bias):
-                        d_bias = d_bias.sum(0, keepdim=True)
-                    d_table[:, chunk[1]].scatter_add_(2, index.expand(d_bias.shape), d_bias)
+                    plan.add_to_table(d_table, ds, index, chunk)
                 ds *= plan.scale
                 tile.group(dq[chunk]).copy_(_product(ds, tile_k))
-                tile.scatter_add(dk[chunk], _product(ds.mT, tile_q))
-        d_table = d_table.sum(0)[:, :-1].t().to(bias_table.dtype)
-        return dq, dk.to(k.dtype), dv.to(v.dtype), d_table, None, None, None
+                tile.scatter_add(of_keys, _product(ds.mT, tile_q))
+            dk[chunk], dv[chunk] = of_keys, of_values
+        d_table = d_table[:, :-1].t().to(bias_table.dtype)
+        return dq, dk, dv, d_table, None, None, None
 
 
 class _Plan:
@@ -121,49 +122,68 @@ class _Plan:
         tokens = k.shape[2]
         self.scale = head_dim**-0.5
         self.sum_dtype = torch.promote_types(q.dtype, torch.float32)
-        """Of softmax and sums over many scores."""
-        self.dtype = q.dtype if q.is_cuda else self.sum_dtype
-        """Of tiles. CPUs are slow at 2-byte numbers, GPUs are fast."""
-        budget = TILE_SCORES["cuda" if q.is_cuda else "cpu"]
+        """Of sums over many scores."""
+        self.dtype = q.dtype if q.is_cuda or _computed_here(q.dtype) else self.sum_dtype
+        """Of tiles. Softmax computes in `sum_dtype` whatever the type of its input and output."""
+        budget = TILE_BYTES["cuda" if q.is_cuda else "cpu"] // self.dtype.itemsize
         row = tokens if pattern is None else 1 + pattern.shape[1] * block_size
-        self.samples = max(1, min(batch, budget // (heads * queries * row)))
-        parts = -(-heads * min(queries, LEAST_QUERIES) * row // budget)
-        some_heads = -(-heads // parts)
-        scores = budget // (self.samples * some_heads)
+        # Whole heads first, so that a head's keys have their gradient from one tile; then all
+        # samples, which may share the bias; then heads.
+        samples = _even_share(batch, budget // (queries * row))
+        some_heads = _even_share(heads, budget // (samples * queries * row))
+        scores = max(budget, row * min(queries, LEAST_QUERIES))
         if pattern is None:
             self.tiles = dense_tiles(queries, tokens, scores)
         else:
             self.tiles = sparse_tiles(pattern.to(q.device), block_size, tokens, scores)
         self.chunks = [
-            (slice(i, min(i + self.samples, batch)), slice(j, min(j + some_heads, heads)))
-            for i in range(0, batch, self.samples)
+            (slice(i, min(i + samples, batch)), slice(j, min(j + some_heads, heads)))
+            for i in range(0, batch, samples)
             for j in range(0, heads, some_heads)
         ]
         """Samples and heads that are computed together."""
         self.codes = functional.pad(codes, (1, 0))
         self.rows = len(bias_table)
-        table = functional.pad(bias_table.t().to(self.dtype), (0, 1), value=float("-inf"))
+        table = functional.pad(bias_table.t().to(self.sum_dtype), (0, 1), value=float("-inf"))
         self.table = table.contiguous()
         """(heads, rows + 1): the last column is the bias where no key is."""
 
-    def widen(self, x: Tensor) -> Tensor:
-        return x.to(self.dtype)
+    def take(self, x: Tensor, chunk: Chunk) -> Tensor:
+        return x[chunk].to(self.dtype).contiguous()
 
-    def index(self, tile: Tile, chunk: tuple[slice, slice]) -> Tensor:
+    def index(self, tile: Tile, chunk: Chunk) -> Tensor:
         """Columns of `table`: (samples or 1, 1, groups * size * keys)."""
         codes = self.codes if len(self.codes) == 1 else self.codes[chunk[0]]
         return tile.bias_rows(codes, self.rows).flatten(1)[:, None]
 
-    def probabilities(
-        self, q: Tensor, k: Tensor, index: Tensor, chunk: tuple[slice, slice]
-    ) -> Tensor:
+    def probabilities(self, q: Tensor, k: Tensor, index: Tensor, chunk: Chunk) -> Tensor:
         """Of a tile's queries and keys: (samples, heads, groups, size, keys)."""
         batch, heads = q.shape[:2]
-        table = self.table[chunk[1]].expand(batch, -1, -1)
-        scores = table.gather(2, index.expand(batch, heads, -1))
+        table = self.table[chunk[1]].expand(len(index), -1, -1)
+        bias = table.gather(2, index.expand(-1, heads, -1))
+        scores = q.new_empty(batch, heads, bias.shape[-1]).copy_(bias)
         scores = scores.view(-1, q.shape[3], k.shape[3])
         scores.baddbmm_(q.flatten(0, 2), k.flatten(0, 2).mT, alpha=self.scale)
-        return scores.view(*q.shape[:4], -1).softmax(-1, dtype=self.sum_dtype).to(self.dtype)
+        return scores.view(*q.shape[:4], -1).softmax(-1)
+
+    def add_to_table(self, d_table: Tensor, ds: Tensor, index: Tensor, chunk: Chunk) -> None:
+        """Add the gradients of a tile's scores where `probabilities` took the bias from."""
+        d_bias = ds.flatten(2).to(self.sum_dtype)
+        if len(index) < len(d_bias):
+            d_bias = d_bias.sum(0, keepdim=True)
+        for rows, gradient in zip(index, d_bias, strict=True):
+            d_table[chunk[1]].scatter_add_(1, rows.expand(gradient.shape), gradient)
+
+
+def _even_share(number: int, most: int) -> int:
+    """Size of the parts, at most `most` but at least 1, that `number` falls into evenly."""
+    parts = -(-number // max(1, most))
+    return -(-number // parts)
+
+
+def _computed_here(dtype: torch.dtype) -> bool:
+    """Whether this CPU multiplies matrices of these numbers fast."""
+    return dtype != torch.float16 and (dtype != torch.bfloat16 or cpu_computes_bf16())
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from svitt_ego.profiling.encoder_bench.measure import (
 )
 from svitt_ego.profiling.encoder_bench.results import machine_memory_bytes, table, write_results
 from svitt_ego.profiling.encoder_bench.variants import batch_for, bench_variants
-from svitt_ego.training.cpu_features import cpu_computes_bf16
+from svitt_ego.cpu_features import cpu_computes_bf16
 
 USABLE_SHARE = 0.8
 """Of the machine's memory, for one step."""

@@ -15,7 +15,7 @@ SPARSITIES = [(1, 0), (1, 1), (1, 3), (3, 0), (3, 1), (5, 0), (3, 2), (5, 1)]
 def tiles(request, monkeypatch):
     """Inputs of tests are small: also cut them as finely as large ones are cut."""
     scores = {"one tile a sample or more": 1 << 19, "many tiles": 100}[request.param]
-    monkeypatch.setitem(tiled.TILE_SCORES, "cpu", scores)
+    monkeypatch.setitem(tiled.TILE_BYTES, "cpu", scores)
 
 
 def gradients(out, case, seed=1):
@@ -78,7 +78,7 @@ def test_fewer_frames_than_the_table(make_case, oracle):
 
 @pytest.mark.parametrize("sparsity", [None, (1, 1, 2)])
 def test_gradcheck(make_case, monkeypatch, sparsity):
-    monkeypatch.setitem(tiled.TILE_SCORES, "cpu", 40)
+    monkeypatch.setitem(tiled.TILE_BYTES, "cpu", 160)
     case = make_case(5, sparsity, heads=2, head_dim=2, grid=(2, 2, 2), dtype=torch.float64)
 
     def run(*leaves):

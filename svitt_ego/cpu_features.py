@@ -1,8 +1,10 @@
 """What this CPU computes in hardware. Imports nothing heavy."""
 
+from functools import cache
 from pathlib import Path
 
 
+@cache
 def cpu_computes_bf16(cpu_information: Path = Path("/proc/cpuinfo")) -> bool:
     """Without these instructions a CPU emulates bf16, 10 to 100 times slower than fp32."""
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & _features(cpu_information))
