@@ -50,6 +50,8 @@ class _ShortAttention(torch.autograd.Function):
         source_index: Tensor | None,
         dropout: float,
     ) -> tuple[Tensor, Tensor]:
+        # laid out head by head, so that neither picking nor the products have to
+        q, k, v = (x.contiguous() for x in (q, k, v))
         p = _probabilities(q, _pick(k, source_index), mask)
         cls_scores = p[:, :, 0].mean(1)
         kept = None
@@ -83,12 +85,11 @@ def _probabilities(q: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
     logits = (q @ keys.mT) * q.shape[-1] ** -0.5
     if mask is not None:
         logits = logits.masked_fill(~mask[:, None, None], float("-inf"))
-    precision = torch.promote_types(q.dtype, torch.float32)
-    return logits.softmax(-1, dtype=precision).to(q.dtype)
+    return logits.softmax(-1)  # in fp32 inside, also of 2-byte numbers
 
 
 def _pick(x: Tensor, source_index: Tensor | None) -> Tensor:
-    return x if source_index is None else x[source_index]
+    return x if source_index is None else x.index_select(0, source_index)
 
 
 def _collect(of_texts: Tensor, x: Tensor, source_index: Tensor | None) -> Tensor:

@@ -23,6 +23,7 @@ for _variable, _value in {
 import deepspeed  # noqa: E402
 from deepspeed.accelerator import get_accelerator  # noqa: E402
 
+from svitt_ego.cpu_allocator import keep_freed_memory  # noqa: E402
 from svitt_ego.cpu_features import cpu_computes_bf16  # noqa: E402
 from svitt_ego.training.deepspeed_config import Machine  # noqa: E402
 from svitt_ego.training.free_port import free_port  # noqa: E402
@@ -38,6 +39,7 @@ def start_distributed() -> torch.device:
         os.environ["MASTER_PORT"] = str(free_port())
     local_rank = int(os.environ["LOCAL_RANK"])
     if get_accelerator().device_name() == "cpu":
+        keep_freed_memory()
         ranks_here = int(os.environ.get("LOCAL_SIZE", "1"))
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks_here))
         device = torch.device("cpu")

@@ -10,6 +10,7 @@ import torch
 
 from svitt_ego.config import load_recipe
 from svitt_ego.config.schema import Recipe
+from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.encoder_bench import Plan, bench
 from svitt_ego.profiling.encoder_bench.measure import without_oversized
@@ -17,7 +18,6 @@ from svitt_ego.profiling.encoder_bench.memory import predicted_peaks, tracked_pe
 from svitt_ego.profiling.encoder_bench.results import exponents, growth
 from svitt_ego.profiling.encoder_bench.shared_steps import shared_steps
 from svitt_ego.profiling.encoder_bench.variants import batch_for, bench_variants
-from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.training.rehearsal import random_batch
 
 TINY = (

@@ -20,6 +20,9 @@ TILE_BYTES = {"cpu": 4 << 20, "cuda": 128 << 20}
 LEAST_QUERIES = 64
 """Of a tile: fewer make slow matrix products."""
 
+KEPT_INDICES = 3
+"""Of [CLS], of all whole blocks, of the shorter last one: the tiles of a short clip."""
+
 Chunk = tuple[slice, slice]
 """Samples and heads."""
 
@@ -147,14 +150,22 @@ class _Plan:
         table = functional.pad(bias_table.t().to(self.sum_dtype), (0, 1), value=float("-inf"))
         self.table = table.contiguous()
         """(heads, rows + 1): the last column is the bias where no key is."""
+        self._indices: dict[tuple[int, int], Tensor] = {}
 
     def take(self, x: Tensor, chunk: Chunk) -> Tensor:
         return x[chunk].to(self.dtype).contiguous()
 
     def index(self, tile: Tile, chunk: Chunk) -> Tensor:
-        """Columns of `table`: (samples or 1, 1, groups * size * keys)."""
-        codes = self.codes if len(self.codes) == 1 else self.codes[chunk[0]]
-        return tile.bias_rows(codes, self.rows).flatten(1)[:, None]
+        """Columns of `table`: (samples or 1, 1, groups * size * keys). One for all heads, so it
+        is kept for the next chunk."""
+        samples = chunk[0] if len(self.codes) > 1 else slice(0, 1)
+        place = (tile.queries.start, samples.start)
+        if place not in self._indices:
+            if len(self._indices) == KEPT_INDICES:
+                self._indices.clear()
+            index = tile.bias_rows(self.codes[samples], self.rows)
+            self._indices[place] = index.flatten(1)[:, None]
+        return self._indices[place]
 
     def probabilities(self, q: Tensor, k: Tensor, index: Tensor, chunk: Chunk) -> Tensor:
         """Of a tile's queries and keys: (samples, heads, groups, size, keys)."""

@@ -9,6 +9,8 @@ import torch
 from tqdm import tqdm
 
 from svitt_ego.config.schema import Recipe
+from svitt_ego.cpu_allocator import keep_freed_memory
+from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.profiling.encoder_bench.matmul_peak import SQUARE
 from svitt_ego.profiling.encoder_bench.measure import (
     Precision,
@@ -19,7 +21,6 @@ from svitt_ego.profiling.encoder_bench.measure import (
 )
 from svitt_ego.profiling.encoder_bench.results import machine_memory_bytes, table, write_results
 from svitt_ego.profiling.encoder_bench.variants import batch_for, bench_variants
-from svitt_ego.cpu_features import cpu_computes_bf16
 
 USABLE_SHARE = 0.8
 """Of the machine's memory, for one step."""
@@ -53,6 +54,7 @@ def bench(plan: Plan, directory: Path) -> str:
     Raises:
         ValueError: `only` names no variant.
     """
+    keep_freed_memory()
     own_frames = plan.recipe.data.frames
     groups = [
         _chosen(plan, frames, batch_for(frames, plan.batch, own_frames)) for frames in plan.frames
