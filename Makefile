@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help venv demo bench-encoders test lint format clean
+.PHONY: help venv demo bench-encoders bench-growth test lint format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -21,6 +21,10 @@ demo: .venv/installed  ## train, resume, evaluate and profile in small, from not
 
 bench-encoders: .venv/installed  ## time and memory of dense and sparse training steps at the paper's size
 	$(BIN)/python launch/bench_encoders.py
+
+bench-growth: .venv/installed  ## the same against the length of the video, 4 to 64 frames, ten minutes
+	$(BIN)/python launch/bench_encoders.py --frames 4 16 64 --rounds 1 --predicted-batch 0 \
+		--variants dense_efficient sparse_1_3_56 sparse_1_3_56+recompute --output-dir runs/bench/growth
 
 test: .venv/installed  ## run the tests
 	$(BIN)/python -m pytest

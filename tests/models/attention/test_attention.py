@@ -14,8 +14,13 @@ SPARSITIES = [(1, 0), (1, 1), (1, 3), (3, 0), (3, 1), (5, 0), (3, 2), (5, 1)]
 @pytest.fixture(params=["one tile a sample or more", "many tiles"])
 def tiles(request, monkeypatch):
     """Inputs of tests are small: also cut them as finely as large ones are cut."""
-    scores = {"one tile a sample or more": 1 << 19, "many tiles": 100}[request.param]
-    monkeypatch.setitem(tiled.TILE_BYTES, "cpu", scores)
+    if request.param == "many tiles":
+        cut_finely(monkeypatch, 400)
+
+
+def cut_finely(monkeypatch, tile_bytes):
+    monkeypatch.setitem(tiled.TILE_BYTES, "cpu", tile_bytes)
+    monkeypatch.setattr(tiled, "LEAST_QUERIES", 1)
 
 
 def gradients(out, case, seed=1):
@@ -78,7 +83,7 @@ def test_fewer_frames_than_the_table(make_case, oracle):
 
 @pytest.mark.parametrize("sparsity", [None, (1, 1, 2)])
 def test_gradcheck(make_case, monkeypatch, sparsity):
-    monkeypatch.setitem(tiled.TILE_BYTES, "cpu", 160)
+    cut_finely(monkeypatch, 320)
     case = make_case(5, sparsity, heads=2, head_dim=2, grid=(2, 2, 2), dtype=torch.float64)
 
     def run(*leaves):
@@ -87,9 +92,12 @@ def test_gradcheck(make_case, monkeypatch, sparsity):
     assert torch.autograd.gradcheck(run, case.leaves)
 
 
+@pytest.mark.parametrize("in_hardware", [True, False])
 @pytest.mark.parametrize("materialise,sparsity", [(True, None), (False, None), (False, (1, 1, 5))])
-def test_bfloat16(make_case, oracle, materialise, sparsity):
-    """2% of the largest value: inputs and outputs have 8 bits; tiles are computed with more."""
+def test_bfloat16(make_case, oracle, monkeypatch, materialise, sparsity, in_hardware):
+    """2% of the largest value: inputs and outputs have 8 bits, and so have the scores where the
+    CPU computes them."""
+    monkeypatch.setattr(tiled, "cpu_computes_bf16", lambda: in_hardware)
     case = make_case(13, sparsity)
     for leaf in case.leaves:
         leaf.data = leaf.data.bfloat16().float()
