@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 
+from svitt_ego.config.schema import Contrastive
 from svitt_ego.data.dataset import ATTEMPTS, EgoClipDataset, UnreadableVideos
 from svitt_ego.data.metadata import ClipTable
 from tests.data.ego_files import frame_numbers, write_egoclip
@@ -12,13 +13,12 @@ from tests.data.ego_files import frame_numbers, write_egoclip
 FPS, VIDEO_FRAMES = 10, 100  # of the world
 
 
-def dataset_of(recipe, scene_negatives=True, **data):
+def dataset_of(recipe, scene_negatives=True, positives=False, **data):
     return EgoClipDataset(
         ClipTable.open(data.get("metadata", recipe.data.metadata)),
         recipe.data.model_copy(update=data),
-        image_size=32,
         seed=recipe.seed,
-        scene_negatives=scene_negatives,
+        contrastive=Contrastive(scene_negatives=scene_negatives, action_positives=positives),
     )
 
 
@@ -48,7 +48,7 @@ def test_each_frame_comes_from_its_interval_of_the_clip(recipe):
     for row in range(len(dataset)):
         sample = dataset[(0, row)]
         for clip in (sample.anchor, sample.negative):
-            assert clip.video.shape == (3, 3, 32, 32) and clip.video.dtype == torch.uint8
+            assert clip.video.shape == (3, 3, 64, 64) and clip.video.dtype == torch.uint8
             allowed = expected_frames(dataset.table[clip.row], 3)
             for number, (first, last) in zip(frame_numbers(clip.video), allowed, strict=True):
                 assert first <= number <= last

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from svitt_ego.config.schema import VideoFiles
-from svitt_ego.data import decord_reader
-from svitt_ego.data.decord_reader import DecoderError, VideoError, load_decord, read_frames
-from svitt_ego.data.video import chunk_path, read_clip
+from svitt_ego.data.video import DecoderError, VideoError, chunk_path, decord_frames, read_clip
+from svitt_ego.data.video.clip import read_frames
+from svitt_ego.data.video.decord_frames import load_decord
 from tests.data.ego_files import frame_numbers, write_audio, write_video
 
 FPS = 10
@@ -129,8 +129,8 @@ def test_a_bad_file_is_our_error_with_path_and_cause(tmp_path, kind, cause):
 def test_chunks_of_different_sizes_are_an_error(tmp_path, monkeypatch):
     sizes = {"0.mp4": 64, "1.mp4": 32}
     monkeypatch.setattr(
-        "svitt_ego.data.video.read_frames",
-        lambda path, times_s: np.zeros((len(times_s), sizes[path.name], 64, 3), np.uint8),
+        "svitt_ego.data.video.clip.read_frames",
+        lambda path, times_s, *_: np.zeros((len(times_s), sizes[path.name], 64, 3), np.uint8),
     )
     of = VideoFiles(root=str(tmp_path), layout="index", chunk_s=1.0)
     (tmp_path / "uid").mkdir()
@@ -147,7 +147,7 @@ def fresh_import():
 
 
 def test_decord2_is_refused(monkeypatch, fresh_import):
-    monkeypatch.setattr(decord_reader, "version", lambda name: "3.4.0")
+    monkeypatch.setattr(decord_frames, "version", lambda name: "3.4.0")
     with pytest.raises(DecoderError, match=r"decord2 3\.4\.0 is installed.*pip uninstall"):
         load_decord()
 

@@ -4,15 +4,12 @@ The manifest is written last: a folder with a matching one is complete and reuse
 was interrupted is continued video by video.
 """
 
-import fcntl
 import json
 import multiprocessing
 import os
 import shutil
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -27,7 +24,7 @@ from svitt_ego.data.synthetic.sizes import SIZES, Size
 from svitt_ego.data.synthetic.tokenizer import train_tokenizer
 from svitt_ego.data.synthetic.video import make_video
 from svitt_ego.data.synthetic.vocabulary import taxonomy
-from svitt_ego.durable_files import write_atomically
+from svitt_ego.durable_files import locked, write_atomically
 
 # Raise when the same seed gives other files than before.
 GENERATOR_VERSION = 2
@@ -69,7 +66,7 @@ def generate(
         "seed": seed,
         "parameters": asdict(SIZES[size]),
     }
-    with _locked(folder):
+    with locked(folder):
         _check_reusable(folder, request)
         missing = _missing_videos(folder, SIZES[size], seed)
         if missing or not (folder / _MANIFEST).exists():
@@ -82,16 +79,6 @@ def generate(
             write_atomically(folder / _MANIFEST, json.dumps(request | {"counts": counts}, indent=2))
             (folder / _STARTED).unlink()
     return folder
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _check_reusable(folder: Path, request: dict[str, object]) -> None:
