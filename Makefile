@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help venv demo bench-encoders test lint format clean
+.PHONY: help venv demo bench-encoders bench-data test lint format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ demo: .venv/installed  ## train, resume, evaluate and profile in small, from not
 
 bench-encoders: .venv/installed  ## time and memory of dense and sparse training steps at the paper's size
 	$(BIN)/python launch/bench_encoders.py
+
+bench-data: .venv/installed  ## metadata, decoding and preparing at EgoClip's scale, beside EgoVLP's way
+	$(BIN)/python launch/bench_data.py
 
 test: .venv/installed  ## run the tests
 	$(BIN)/python -m pytest

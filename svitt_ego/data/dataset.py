@@ -17,7 +17,8 @@ from svitt_ego.data.randomness import Stream, generator
 from svitt_ego.data.skip_list import read_skip_list
 from svitt_ego.data.text import clean_narration
 from svitt_ego.data.transforms import cut, draw_crop
-from svitt_ego.data.video import VideoError, read_clip
+from svitt_ego.data.video.clip import read_clip
+from svitt_ego.data.video.errors import VideoError
 
 ATTEMPTS = 20
 """Clips tried for one place in a batch before the videos as a whole are held to be unreadable."""

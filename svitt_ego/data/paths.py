@@ -8,9 +8,10 @@ import numpy as np
 from svitt_ego.config import ConfigError, Recipe
 from svitt_ego.config.schema import VideoFiles
 from svitt_ego.data.metadata import ClipTable
-from svitt_ego.data.video import VideoError, chunk_path, locate
-from svitt_ego.data.video.clip import read_facts
+from svitt_ego.data.video.chunks import chunk_path, locate
 from svitt_ego.data.video.decord_frames import load_decord
+from svitt_ego.data.video.errors import VideoError
+from svitt_ego.data.video.frames import read_facts
 
 _LOOKED_AT = 50
 _OPENED = 5

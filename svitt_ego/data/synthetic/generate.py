@@ -5,12 +5,9 @@ was interrupted is continued video by video.
 """
 
 import json
-import multiprocessing
-import os
 import shutil
-import threading
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -24,6 +21,7 @@ from svitt_ego.data.synthetic.sizes import SIZES, Size
 from svitt_ego.data.synthetic.tokenizer import train_tokenizer
 from svitt_ego.data.synthetic.video import make_video
 from svitt_ego.data.synthetic.vocabulary import taxonomy
+from svitt_ego.data.worker_pool import run_jobs, usable_cpus
 from svitt_ego.durable_files import locked, write_atomically
 
 # Raise when the same seed gives other files than before.
@@ -51,7 +49,7 @@ def generate(
         raise ConfigError(f"unknown EgoSynth size {size!r}: choose one of {', '.join(SIZES)}")
     if seed < 0:
         raise ConfigError(f"seed must not be negative, got {seed}")
-    workers = len(os.sched_getaffinity(0)) if workers is None else workers
+    workers = usable_cpus() if workers is None else workers
     if workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}")
     folder = Path(output)
@@ -118,36 +116,8 @@ def _make_videos(
 ) -> None:
     (folder / "videos").mkdir(exist_ok=True)
     with tqdm(total=len(indices), desc="EgoSynth", unit="video", disable=not progress) as bar:
-        if workers == 1 or len(indices) <= 1:
-            for index in indices:
-                make_video(folder, size, seed, index)
-                bar.update()
-            return
-        # Spawned, not forked: callers may hold threads and locks of torch or of video readers.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            min(workers, len(indices)), mp_context=context, initializer=_exit_with_parent
-        ) as pool:
-            jobs = [pool.submit(make_video, folder, size, seed, index) for index in indices]
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    bar.update()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-
-
-def _exit_with_parent() -> None:
-    """End this worker once its parent is gone: a killed parent would leave it waiting forever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait_and_exit() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait_and_exit, daemon=True).start()
+        for _ in run_jobs(partial(make_video, folder, size, seed), indices, workers):
+            bar.update()
 
 
 def _write_annotations(folder: Path, size: Size, seed: int) -> dict[str, int]:

@@ -51,7 +51,7 @@ def load_decord() -> ModuleType:
 def read_frames(
     path: Path, times_s: NDArray[np.float64], expected_fps: float | None
 ) -> NDArray[np.uint8]:
-    """See `svitt_ego.data.video.clip.read_frames`."""
+    """See `svitt_ego.data.video.frames.read_frames`."""
     with _own_errors(path):
         reader, facts = _open(path)
         check_fps(path, facts, expected_fps)

@@ -28,7 +28,7 @@ class NoSampleTable(Exception):
 def read_frames(
     path: Path, times_s: NDArray[np.float64], expected_fps: float | None
 ) -> NDArray[np.uint8]:
-    """See `svitt_ego.data.video.clip.read_frames`.
+    """See `svitt_ego.data.video.frames.read_frames`.
 
     Raises:
         NoSampleTable: the container is not one for this decoder.
