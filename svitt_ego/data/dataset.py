@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -83,9 +84,15 @@ class EgoClipDataset(Dataset[Sample]):
         self.table = table
         self._data = data
         self._seed = seed
-        self._negatives = SceneNegatives(table) if contrastive.scene_negatives else None
-        self._positives = ActionPositives(table) if contrastive.action_positives else None
-        self._is_skipped = read_skip_list(data.skip_list, table) if data.skip_list else None
+        self._is_skipped, self._usable = None, None
+        if data.skip_list:
+            self._is_skipped = read_skip_list(data.skip_list, table)
+            self._usable = np.flatnonzero(~self._is_skipped)
+        self._negatives = self._positives = None
+        if contrastive.scene_negatives:
+            self._negatives = SceneNegatives(table, left_out=self._is_skipped)
+        if contrastive.action_positives:
+            self._positives = ActionPositives(table)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -120,24 +127,28 @@ class EgoClipDataset(Dataset[Sample]):
     ) -> tuple[Clip, bool]:
         """The clip of `row` or of a random row but `never`, and whether it was replaced."""
         first_fault = len(faults)
-        draws = 0
-        while len(faults) < first_fault + ATTEMPTS:
+        for attempt in range(ATTEMPTS):
             if self._is_skipped is None or not self._is_skipped[row]:
                 try:
-                    return self._read(row, (*key, draws)), draws > 0
+                    return self._read(row, (*key, attempt)), attempt > 0
                 except VideoError as error:
                     faults.append(Fault(str(error.path), error.cause))
-            rng = generator(Stream.REPLACEMENT, self._seed, *key, draws)
-            row = int(rng.integers(len(self.table)))
-            if row == never:
-                row = (row + 1) % len(self.table)
-            draws += 1
+            rng = generator(Stream.REPLACEMENT, self._seed, *key, attempt)
+            row = self._draw_usable(rng)
+            while row == never:
+                row = self._draw_usable(rng)
         tried = "; ".join(f"{fault.path}: {fault.cause}" for fault in faults[first_fault:][:3])
         raise UnreadableVideos(
             f"{ATTEMPTS} clips in a row could not be read, so data.videos "
             f"(root {self._data.videos.root!r}, layout {self._data.videos.layout!r}) does not fit "
             f"{self.table.path}: {tried}; …"
         )
+
+    def _draw_usable(self, rng: np.random.Generator) -> int:
+        """A row that the skip list does not name; there are at least two."""
+        if self._usable is None:
+            return int(rng.integers(len(self.table)))
+        return int(self._usable[rng.integers(len(self._usable))])
 
     def _read(self, row: int, key: tuple[int, ...]) -> Clip:
         clip = self.table[row]

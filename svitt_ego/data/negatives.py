@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from svitt_ego.data.metadata import ClipTable, MetadataError
 
@@ -25,10 +26,13 @@ class Negative:
 class SceneNegatives:
     """Draws scene-aware negatives. A draw looks only at the anchor's neighbours in time."""
 
-    def __init__(self, table: ClipTable, neighbours: int = 5) -> None:
+    def __init__(
+        self, table: ClipTable, neighbours: int = 5, left_out: NDArray[np.bool_] | None = None
+    ) -> None:
         """
         Args:
             neighbours: the draw is among so many nearest negatives of the segment.
+            left_out: (rows,), those that are negatives only where nothing else is left.
 
         Raises:
             MetadataError: a single clip has no negative.
@@ -37,6 +41,7 @@ class SceneNegatives:
             raise MetadataError(f"{table.path}: scene-aware negatives need at least two clips")
         self._table = table
         self._neighbours = neighbours
+        self._left_out = left_out
 
     def draw(self, row: int, rng: np.random.Generator) -> Negative:
         """A negative of `row`, never `row` itself.
@@ -83,11 +88,13 @@ class SceneNegatives:
                 right_s = distance(right)
 
     def _test_against(self, row: int) -> Callable[[int], bool]:
-        table = self._table
+        table, left_out = self._table, self._left_out
         start_s, end_s = float(table.start_s[row]), float(table.end_s[row])
         verbs, nouns = set(table.verbs[row].tolist()), set(table.nouns[row].tolist())
 
         def is_negative(other: int) -> bool:
+            if left_out is not None and left_out[other]:
+                return False
             if table.start_s[other] < end_s and start_s < table.end_s[other]:
                 return False
             return verbs.isdisjoint(table.verbs[other].tolist()) or nouns.isdisjoint(

@@ -28,7 +28,7 @@ def read_skip_list(path: str | Path, table: ClipTable) -> NDArray[np.bool_]:
     """(rows of the table,) bool.
 
     Raises:
-        ConfigError: not a skip list, one of another metadata file, or one that leaves no clip.
+        ConfigError: not a skip list, one of other metadata, or leaves under two clips.
     """
     key = f"data.skip_list = {str(path)!r}"
     try:
@@ -46,6 +46,6 @@ def read_skip_list(path: str | Path, table: ClipTable) -> NDArray[np.bool_]:
         if not re.fullmatch(r"[0-9]+", line) or int(line) >= len(table):
             raise ConfigError(f"{key}: line {number}: {line!r} is no row; {_MEND}")
         is_skipped[int(line)] = True
-    if is_skipped.all():
-        raise ConfigError(f"{key}: leaves no clip of {table.path}")
+    if len(table) - is_skipped.sum() < 2:
+        raise ConfigError(f"{key}: leaves fewer than two clips of {table.path}")
     return is_skipped

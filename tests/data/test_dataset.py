@@ -182,6 +182,7 @@ def test_skipped_clips_are_never_opened_and_are_no_faults(recipe, own_videos, tm
         sample = dataset[(0, row)]
         assert not sample.faults
         assert not {sample.anchor.row, sample.negative.row} & set(gone)
+        assert not sample.negative_is_random and sample.anchor.row != sample.negative.row
         if row not in gone:  # what can be read is what it was
             assert torch.equal(sample.anchor.video, intact[(0, row)].anchor.video)
     assert dataset[(0, gone[0])].anchor.row == dataset[(0, gone[0])].anchor.row
@@ -213,3 +214,12 @@ def test_every_kind_of_bad_file_is_replaced_and_named(recipe, own_videos, cause)
     assert faults == {Fault(str(bad), cause)}
     replaced = [row for row, sample in enumerate(samples) if sample.anchor.row != row]
     assert replaced and all(dataset.table[row].video_uid == "video2" for row in replaced)
+
+
+def test_two_usable_clips_are_enough(recipe, tmp_path):
+    table = ClipTable.open(recipe.data.metadata)
+    write_skip_list(tmp_path / "skip.txt", table, range(22))
+    dataset = dataset_of(recipe, skip_list=str(tmp_path / "skip.txt"))
+    for row in range(24):
+        sample = dataset[(0, row)]
+        assert {sample.anchor.row, sample.negative.row} == {22, 23} and not sample.faults

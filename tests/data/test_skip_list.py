@@ -28,7 +28,7 @@ def test_rows_come_back(table, tmp_path):
         (lambda text: text + "24\n", "line 3: '24' is no row"),
         (lambda text: text + "x\n", "line 3: 'x' is no row"),
         (lambda text: "3\n", "line 1 does not begin with"),
-        (lambda text: text + "".join(f"{row}\n" for row in range(24)), "leaves no clip"),
+        (lambda text: text + "".join(f"{row}\n" for row in range(23)), "fewer than two clips"),
     ],
 )
 def test_what_does_not_fit_is_one_line(table, tmp_path, change, said):

@@ -14,12 +14,12 @@ SEGMENT_S = 60
 
 
 def load(path: Path) -> pd.DataFrame:
-    """With the number of each row's segment, its video and minute."""
+    """With the name of each row's segment, its video and minute."""
     frame = pd.read_csv(path, sep="\t", on_bad_lines="skip", dtype={"clip_end": object})
     for column in frame.select_dtypes(include=["string", "str"]):
         frame[column] = frame[column].astype(object)  # as pandas had them then
-    minute = frame["narration_time"] // SEGMENT_S
-    frame["segment_id"] = frame.groupby([frame["video_uid"], minute]).ngroup()
+    minute = (frame["narration_time"] // SEGMENT_S).astype(str).astype(object)
+    frame["segment_id"] = frame["video_uid"] + "_" + minute
     return frame
 
 

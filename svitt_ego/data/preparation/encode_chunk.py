@@ -79,6 +79,10 @@ def _encode(job: ChunkJob, settings: Settings, path: Path) -> int:
         "g": str(settings.key_frame_every),
         "keyint_min": str(settings.key_frame_every),
         "sc_threshold": "0",  # no key frames but those
+        # always three frames between others that no frame refers to: a reader leaves them out
+        "bf": "3",
+        "b_strategy": "0",
+        "b-pyramid": "none",
     }
     written = 0
     output = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
