@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help venv demo bench-encoders bench-growth test lint format clean
+.PHONY: help venv demo bench-encoders bench-growth bench-data test lint format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ bench-encoders: .venv/installed  ## time and memory of dense and sparse training
 bench-growth: .venv/installed  ## the same against the length of the video, 4 to 64 frames, ten minutes
 	$(BIN)/python launch/bench_encoders.py --frames 4 16 64 --rounds 1 --predicted-batch 0 \
 		--variants dense_efficient sparse_1_3_56 sparse_1_3_56+recompute --output-dir runs/bench/growth
+
+bench-data: .venv/installed  ## metadata, decoding and preparing at EgoClip's scale, beside EgoVLP's way
+	$(BIN)/python launch/bench_data.py
 
 test: .venv/installed  ## run the tests
 	$(BIN)/python -m pytest

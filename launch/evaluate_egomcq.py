@@ -65,7 +65,7 @@ def evaluate(run: Path, tag: str | None, recipe: Recipe, questions_path: str) ->
     from svitt_ego.evaluation.mcq_questions import read_questions
     from svitt_ego.training.trained_model import load_trained_model
 
-    questions = read_questions(questions_path)
+    questions = read_questions(questions_path, recipe.data.clean_narrations)
     check_video_root(recipe.data.videos)
     tokenizer = load_tokenizer(recipe.data.tokenizer, recipe.model.text.vocabulary_size)
     model, _ = load_trained_model(run, tag)

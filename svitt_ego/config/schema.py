@@ -208,7 +208,14 @@ class Contrastive(Section):
     name: Literal["egonce", "infonce"] = "egonce"
     weight: Weight = 1.0
     scene_negatives: bool = True
-    """Add one scene-aware negative clip and text to each anchor: 2N videos enter the encoder."""
+    """Add one scene-aware negative clip and text to each anchor: N more videos for the encoder."""
+    action_positives: bool = False
+    """Add one clip and text of the same action (a common verb and noun) to each anchor: N more.
+    EgoVLP has the positives that happen to be in the batch alone."""
+
+    @property
+    def clips_per_anchor(self) -> int:
+        return 1 + self.scene_negatives + self.action_positives
 
 
 class VideoTextMatching(Section):
@@ -234,6 +241,9 @@ class Objectives(Section):
         return self
 
 
+DecoderName = Literal["auto", "pyav", "decord"]
+
+
 class VideoFiles(Section):
     """Where a video's files are and how they are named."""
 
@@ -243,6 +253,13 @@ class VideoFiles(Section):
     {root}/{uid}.mp4/{start}.mp4 (LaViLa, AVION); whole: {root}/{uid}.mp4."""
     chunk_s: Annotated[float, Field(gt=0)] = 600.0
     """Length of a chunk; unused by the layout `whole`."""
+    decoder: DecoderName = "auto"
+    """pyav: decodes from the key frame before a wanted frame, at a cost that does not grow with the
+    file; decord: scans the whole file each time. auto: pyav, and decord for containers without a
+    sample table (fragmented mp4)."""
+    fps: Annotated[float, Field(gt=0)] | None = None
+    """Frame rate that every file must have, others count as unreadable; null: each file its own.
+    It must be constant either way."""
 
 
 class Augmentation(Section):
@@ -265,6 +282,8 @@ class Data(Section):
     """egoclip.csv, tab-separated."""
     strict: bool = False
     """Stop at a malformed row of the metadata; otherwise they are left out and counted."""
+    skip_list: str | None = None
+    """Clips known to be unreadable, a file that launch/check_data.py writes; others stand in."""
     videos: VideoFiles
     tokenizer: str = "bert-base-uncased"
     """Hugging Face tokenizer: a path or hub name."""
@@ -272,6 +291,9 @@ class Data(Section):
     """Frames of a clip."""
     max_text_tokens: Annotated[int, Field(ge=3)] = 32
     """Longer narrations are cut, [CLS] and [SEP] included."""
+    clean_narrations: bool = False
+    """Leave out Ego4D's marks for people (`#C C`, `#O`) and read `#unsure` as "something", in
+    training and evaluation; EgoVLP keeps them as they are."""
     augmentation: Augmentation = Augmentation()
     epoch_share: KeepRate = 1.0
     """Random share of the rows that makes an epoch (the paper's objective study uses 0.1)."""

@@ -7,9 +7,11 @@ import numpy as np
 
 from svitt_ego.config import ConfigError, Recipe
 from svitt_ego.config.schema import VideoFiles
-from svitt_ego.data.decord_reader import VideoError, duration_s, load_decord
 from svitt_ego.data.metadata import ClipTable
-from svitt_ego.data.video import chunk_path, locate
+from svitt_ego.data.video.chunks import chunk_path, locate
+from svitt_ego.data.video.decord_frames import load_decord
+from svitt_ego.data.video.errors import VideoError
+from svitt_ego.data.video.frames import read_facts
 
 _LOOKED_AT = 50
 _OPENED = 5
@@ -20,15 +22,20 @@ _SHORTEST_CHUNK, _LONGEST_CHUNK = 0.75, 1.25
 def check_data_paths(recipe: Recipe) -> None:
     """
     Raises:
-        ConfigError: the metadata, the video root or the questions are missing; names key and path.
+        ConfigError: the a file or the video root is missing; names key and path.
         DecoderError: no usable decoder is installed.
     """
-    files = {"data.metadata": recipe.data.metadata, "evaluation.egomcq": recipe.evaluation.egomcq}
+    files = {
+        "data.metadata": recipe.data.metadata,
+        "data.skip_list": recipe.data.skip_list,
+        "evaluation.egomcq": recipe.evaluation.egomcq,
+    }
     for key, path in files.items():
         if path is not None and not Path(path).is_file():
             raise ConfigError(f"{key} = {path!r}: no such file")
     check_video_root(recipe.data.videos)
-    load_decord()
+    if recipe.data.videos.decoder == "decord":
+        load_decord()
 
 
 def check_video_root(files: VideoFiles) -> None:
@@ -68,7 +75,7 @@ def _check_chunk_length(files: VideoFiles, video_uids: Sequence[str]) -> None:
     for uid in video_uids:
         first, second = (chunk_path(files, uid, chunk) for chunk in (0, 1))
         try:
-            length_s = duration_s(first)
+            length_s = read_facts(first, files.decoder).duration_s
         except VideoError:
             continue
         is_last = not second.is_file()

@@ -15,6 +15,8 @@ class Stream(IntEnum):
     """The row in place of an unreadable one."""
     NEGATIVE = 4
     """The scene-aware negative of a row."""
+    POSITIVE = 5
+    """The action-aware positive of a row."""
 
 
 def generator(stream: Stream, seed: int, *indices: int) -> np.random.Generator:

@@ -1,6 +1,8 @@
-"""Narrations to token ids. The text is kept as it is, with `#C C` and `#unsure`, as in EgoVLP."""
+"""Narrations to token ids. As in EgoVLP the text is kept as it is, with `#C C` and `#unsure`,
+unless the recipe asks for clean narrations."""
 
 import os
+import re
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -9,6 +11,20 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from svitt_ego.config import ConfigError
 
 _NEEDED_TOKENS = ("cls_token", "sep_token", "pad_token", "mask_token")
+
+_PEOPLE = re.compile(r"#(?:c\s+c|c|o)\b", re.IGNORECASE)
+_UNSURE = re.compile(r"#\s?unsure\b", re.IGNORECASE)
+
+
+def clean_narration(text: str) -> str:
+    """`#C C drops the #unsure` becomes `drops the something`.
+
+    The marks of the camera wearer (`#C C`, `#C`) and of other people (`#O`) go, `#unsure`, which
+    stands for what the annotator could not make out, becomes `something`, spaces become single
+    ones. A narration of marks alone stays as it is.
+    """
+    cleaned = " ".join(_UNSURE.sub("something", _PEOPLE.sub(" ", text)).split())
+    return cleaned or text
 
 
 def load_tokenizer(name: str, vocabulary_size: int) -> PreTrainedTokenizerBase:

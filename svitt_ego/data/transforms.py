@@ -53,8 +53,13 @@ def draw_crop(
     return Crop(top, left, crop_height, crop_width, flip)
 
 
-def resize_clip(clip: Tensor, size: int, crop: Crop | None = None) -> Tensor:
-    """Crop (None: nothing), resize to a square, bicubic with antialiasing, and mirror.
+def cut(clip: Tensor, crop: Crop) -> Tensor:
+    """The crop's rectangle of a clip (T, 3, H, W), a view."""
+    return clip[..., crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
+
+
+def resize_clip(clip: Tensor, size: int, mirrored: bool = False) -> Tensor:
+    """Resize to a square, bicubic with antialiasing, and mirror; on the device where the clip is.
 
     Args:
         clip: (T, 3, H, W) uint8.
@@ -63,9 +68,5 @@ def resize_clip(clip: Tensor, size: int, crop: Crop | None = None) -> Tensor:
     Returns:
         (T, 3, size, size) uint8, contiguous.
     """
-    if crop is not None:
-        clip = clip[..., crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
     clip = F.resize(clip, [size, size], InterpolationMode.BICUBIC, antialias=True)
-    if crop is not None and crop.flip:
-        clip = clip.flip(-1)
-    return clip.contiguous()
+    return (clip.flip(-1) if mirrored else clip).contiguous()

@@ -12,12 +12,12 @@ from transformers import PreTrainedTokenizerBase
 from svitt_ego.config import Recipe
 from svitt_ego.config.schema import VideoFiles
 from svitt_ego.data.batch import Fault
-from svitt_ego.data.decord_reader import VideoError
 from svitt_ego.data.frame_sampling import frame_times
 from svitt_ego.data.loader import limit_worker_threads
 from svitt_ego.data.text import encode_texts
 from svitt_ego.data.transforms import resize_clip
-from svitt_ego.data.video import read_clip
+from svitt_ego.data.video.clip import read_clip
+from svitt_ego.data.video.errors import VideoError
 from svitt_ego.evaluation.mcq_questions import ChoiceClip
 from svitt_ego.models import SViTTEgo
 

@@ -2,11 +2,12 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from svitt_ego.config import ConfigError
+from svitt_ego.data.text import clean_narration
 
 Kind = Literal["inter", "intra"]
 
@@ -38,8 +39,11 @@ class Question:
     """Index of the right choice."""
 
 
-def read_questions(path: str | Path) -> tuple[Question, ...]:
+def read_questions(path: str | Path, clean_narrations: bool = False) -> tuple[Question, ...]:
     """Read and check all questions, in the file's order.
+
+    Args:
+        clean_narrations: as the model was trained, see `data.clean_narrations`.
 
     Raises:
         QuestionsError: not JSON, no question, or a question that is not as it must be.
@@ -58,6 +62,8 @@ def read_questions(path: str | Path) -> tuple[Question, ...]:
             questions.append(_question(question_id, node))
         except ValueError as error:
             raise QuestionsError(f"{path}, question {question_id!r}: {error}") from None
+    if clean_narrations:
+        questions = [replace(q, text=clean_narration(q.text)) for q in questions]
     return tuple(questions)
 
 

@@ -60,14 +60,14 @@ def pretrain(
     if tag:
         run.check_same_sharding(config, world_size)
     check_data_paths(recipe)
-    table = ClipTable.open(recipe.data.metadata, recipe.data.strict)
+    table = ClipTable.open(recipe.data.metadata, recipe.data.strict, progress=rank == 0)
     check_videos_found(table, recipe.data.videos)
     if rank == 0 and table.malformed:
         first = table.malformed[0]
         log.warning(
             "%s: %d malformed rows left out, the first in line %d: %s",
             recipe.data.metadata,
-            len(table.malformed),
+            table.manifest.malformed_rows,
             first.line,
             first.reason,
         )

@@ -29,7 +29,7 @@ def random_batch(recipe: Recipe, seed: int) -> Batch:
         return torch.randint(low, high, shape, generator=generator, dtype=dtype)
 
     anchors = recipe.training.micro_batch_size
-    clips = 2 * anchors if recipe.objectives.contrastive.scene_negatives else anchors
+    clips = recipe.objectives.contrastive.clips_per_anchor * anchors
     size, length = recipe.model.video.image_size, recipe.data.max_text_tokens
     ids = draw(FIRST_WORD, recipe.model.text.vocabulary_size, clips, length)
     ids[:, 0], ids[:, -1] = CLS, SEP

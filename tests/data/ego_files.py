@@ -1,5 +1,7 @@
 """Small files in the real formats: mp4s whose frames carry their number, egoclip.csv, tokenizer."""
 
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -16,20 +18,37 @@ HEADER = [
 
 
 def write_video(
-    path: Path, frames: int, fps: int = 10, first_number: int = 0, key_frame_every: int = 12
+    path: Path,
+    frames: int,
+    fps: int = 10,
+    first_number: int = 0,
+    key_frame_every: int = 12,
+    *,
+    shown_at: Sequence[int] | None = None,
+    movflags: str = "",
+    **encoder_options: str,
 ) -> Path:
-    """An H.264 file of 64 x 64 frames; a 4 x 4 grid of black and white shows the number's bits."""
+    """An H.264 file of 64 x 64 frames; a 4 x 4 grid of black and white shows the number's bits.
+
+    Args:
+        shown_at: presentation time of each frame, 1 / (10 fps) s; None: a constant rate.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"movflags": movflags} if movflags else {}) as container:
         stream = container.add_stream("libx264", rate=fps)
         stream.width = stream.height = SIDE
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "18", "g": str(key_frame_every), "preset": "veryfast"}
+        stream.options |= encoder_options
+        stream.codec_context.time_base = Fraction(1, 10 * fps)
         for number in range(first_number, first_number + frames):
             bits = (number >> np.arange(BITS)) & 1
             grid = np.kron(bits.reshape(4, 4), np.full((SIDE // 4, SIDE // 4), 255))
             picture = np.repeat(grid[..., None], 3, axis=2).astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            place = number - first_number
+            frame.pts = shown_at[place] if shown_at else 10 * place
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
 
@@ -64,7 +83,8 @@ def write_egoclip(path: Path, rows: list[dict]) -> Path:
             "video_dur": 100.0,
             "narration_source": "narration_pass_1",
             "narration_ind": index,
-            "narration_time": (row["clip_start"] + row["clip_end"]) / 2,
+            "narration_time": row.get("narration_time")
+            or (row["clip_start"] + row["clip_end"]) / 2,
             "clip_text": f"#C C does thing {index}",
             "tag_verb": [index],
             "tag_noun": [index],

@@ -5,20 +5,22 @@ import shutil
 import pytest
 import torch
 
+from svitt_ego.config.schema import Contrastive
+from svitt_ego.data.batch import Fault
 from svitt_ego.data.dataset import ATTEMPTS, EgoClipDataset, UnreadableVideos
 from svitt_ego.data.metadata import ClipTable
-from tests.data.ego_files import frame_numbers, write_egoclip
+from svitt_ego.data.skip_list import write_skip_list
+from tests.data.ego_files import frame_numbers, write_audio, write_egoclip, write_video
 
 FPS, VIDEO_FRAMES = 10, 100  # of the world
 
 
-def dataset_of(recipe, scene_negatives=True, **data):
+def dataset_of(recipe, scene_negatives=True, positives=False, **data):
     return EgoClipDataset(
         ClipTable.open(data.get("metadata", recipe.data.metadata)),
         recipe.data.model_copy(update=data),
-        image_size=32,
         seed=recipe.seed,
-        scene_negatives=scene_negatives,
+        contrastive=Contrastive(scene_negatives=scene_negatives, action_positives=positives),
     )
 
 
@@ -48,7 +50,7 @@ def test_each_frame_comes_from_its_interval_of_the_clip(recipe):
     for row in range(len(dataset)):
         sample = dataset[(0, row)]
         for clip in (sample.anchor, sample.negative):
-            assert clip.video.shape == (3, 3, 32, 32) and clip.video.dtype == torch.uint8
+            assert clip.video.shape == (3, 3, 64, 64) and clip.video.dtype == torch.uint8
             allowed = expected_frames(dataset.table[clip.row], 3)
             for number, (first, last) in zip(frame_numbers(clip.video), allowed, strict=True):
                 assert first <= number <= last
@@ -143,3 +145,81 @@ def test_nothing_readable_gives_up_with_one_error(recipe, tmp_path):
     dataset = dataset_of(recipe, **with_root(recipe, tmp_path))
     with pytest.raises(UnreadableVideos, match=rf"{ATTEMPTS} clips in a row.*root '{tmp_path}'"):
         dataset[(0, 0)]
+
+
+def test_a_positive_shows_the_action_of_its_anchor(recipe):
+    dataset = dataset_of(recipe, positives=True)
+    others = 0
+    for row in range(len(dataset)):
+        sample, again = dataset[(0, row)], dataset[(0, row)]
+        assert sample.positive.row == again.positive.row
+        assert torch.equal(sample.positive.video, again.positive.video)
+        assert set(sample.positive.verbs) & set(sample.anchor.verbs)
+        assert set(sample.positive.nouns) & set(sample.anchor.nouns)
+        others += sample.positive.row != row
+    assert others == len(dataset)
+    assert len({dataset[(epoch, 0)].positive.row for epoch in range(8)}) > 1
+
+
+def test_the_only_clip_of_its_action_is_its_own_positive_with_other_frames(recipe, tmp_path):
+    rows = [{"video_uid": f"video{v}", "clip_start": 1, "clip_end": 9} for v in range(3)]
+    table = write_egoclip(tmp_path / "egoclip.csv", rows)
+    sample = dataset_of(recipe, positives=True, metadata=str(table))[(0, 1)]
+    assert sample.positive.row == sample.anchor.row == 1
+    assert not torch.equal(sample.positive.video, sample.anchor.video)
+
+
+def test_skipped_clips_are_never_opened_and_are_no_faults(recipe, own_videos, tmp_path):
+    shutil.rmtree(own_videos / "video1")
+    table = ClipTable.open(recipe.data.metadata)
+    gone = [row for row in range(len(table)) if table[row].video_uid == "video1"]
+    write_skip_list(tmp_path / "skip.txt", table, gone)
+    dataset = dataset_of(
+        recipe, **with_root(recipe, own_videos), skip_list=str(tmp_path / "skip.txt")
+    )
+    intact = dataset_of(recipe)
+    for row in range(len(dataset)):
+        sample = dataset[(0, row)]
+        assert not sample.faults
+        assert not {sample.anchor.row, sample.negative.row} & set(gone)
+        assert not sample.negative_is_random and sample.anchor.row != sample.negative.row
+        if row not in gone:  # what can be read is what it was
+            assert torch.equal(sample.anchor.video, intact[(0, row)].anchor.video)
+    assert dataset[(0, gone[0])].anchor.row == dataset[(0, gone[0])].anchor.row
+
+
+def test_clean_narrations(recipe):
+    kept, clean = dataset_of(recipe)[(0, 3)], dataset_of(recipe, clean_narrations=True)[(0, 3)]
+    assert kept.anchor.text == "#C C does thing 3" and clean.anchor.text == "does thing 3"
+
+
+FAULTS = {
+    "missing": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "corrupt": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "no video stream": lambda path: write_audio(path),
+    "wrong frame rate": lambda path: write_video(path, 80, fps=20),
+    "past the end": lambda path: write_video(path, 5, fps=10),
+}
+
+
+@pytest.mark.parametrize("cause", FAULTS)
+def test_every_kind_of_bad_file_is_replaced_and_named(recipe, own_videos, cause):
+    bad = own_videos / "video2" / "0.mp4"
+    FAULTS[cause](bad)
+    videos = recipe.data.videos.model_copy(update={"root": str(own_videos), "fps": 10.0})
+    dataset = dataset_of(recipe, videos=videos)
+    samples = [dataset[(0, row)] for row in range(len(dataset))]
+    faults = {fault for sample in samples for fault in sample.faults}
+    assert faults == {Fault(str(bad), cause)}
+    replaced = [row for row, sample in enumerate(samples) if sample.anchor.row != row]
+    assert replaced and all(dataset.table[row].video_uid == "video2" for row in replaced)
+
+
+def test_two_usable_clips_are_enough(recipe, tmp_path):
+    table = ClipTable.open(recipe.data.metadata)
+    write_skip_list(tmp_path / "skip.txt", table, range(22))
+    dataset = dataset_of(recipe, skip_list=str(tmp_path / "skip.txt"))
+    for row in range(24):
+        sample = dataset[(0, row)]
+        assert {sample.anchor.row, sample.negative.row} == {22, 23} and not sample.faults

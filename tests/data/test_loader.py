@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from svitt_ego.config.schema import Augmentation
+from svitt_ego.data.batch import StoredBatch
 from svitt_ego.data.dataset import UnreadableVideos
 from svitt_ego.data.loader import build_loader
 from svitt_ego.data.metadata import ClipTable
@@ -55,6 +57,34 @@ def test_without_scene_negatives_there_are_anchors_only(recipe, table, tokenizer
     assert batch.anchors == len(batch.rows) == len(batch.video) == 4
 
 
+def with_positives(recipe):
+    contrastive = recipe.objectives.contrastive.model_copy(update={"action_positives": True})
+    objectives = recipe.objectives.model_copy(update={"contrastive": contrastive})
+    return recipe.model_copy(update={"objectives": objectives})
+
+
+def test_action_positives_come_last(recipe, table, tokenizer):
+    batch = next(iter(build_loader(with_positives(recipe), table, tokenizer)))
+    assert batch.anchors == 4 and len(batch.rows) == len(batch.video) == len(batch.text_ids) == 12
+    assert (batch.verb_tags[:4] & batch.verb_tags[8:]).any(dim=1).all()
+    assert (batch.noun_tags[:4] & batch.noun_tags[8:]).any(dim=1).all()
+
+
+def test_resizing_on_the_device_changes_nothing_but_where_it_is_done(recipe, table, tokenizer):
+    """As with a GPU, on the CPU: frames travel at their stored size."""
+    augmentation = Augmentation(crop_scale=(0.3, 1.0), horizontal_flip=True)
+    data = recipe.data.model_copy(update={"augmentation": augmentation})
+    loader = build_loader(recipe.model_copy(update={"data": data}), table, tokenizer)
+    in_workers = list(loader)
+    loader.collate_fn._finish_on_device = True
+    on_device = list(loader)
+    assert all(isinstance(batch, StoredBatch) for batch in on_device)
+    assert all(batch.clips.pixels.dtype == torch.uint8 for batch in on_device)
+    assert len({shape[1:3] for batch in on_device for shape in batch.clips.shapes}) > 10
+    cpu = torch.device("cpu")
+    assert all(same(a.to(cpu), b) for a, b in zip(on_device, in_workers, strict=True))
+
+
 def test_workers_ranks_and_restarts_change_nothing(recipe, table, tokenizer):
     """24 rows, global batch 8: 3 steps an epoch, 6 in all."""
     whole = [
@@ -66,6 +96,27 @@ def test_workers_ranks_and_restarts_change_nothing(recipe, table, tokenizer):
     assert all(same(a, b) for a, b in zip(resumed, whole[1][4:], strict=True))
     anchors = [row for batches in whole for batch in batches[:3] for row in batch.rows[:4].tolist()]
     assert sorted(anchors) == list(range(24))
+
+
+def test_resuming_at_another_number_of_ranks_and_workers_gives_the_same_global_batches(
+    recipe, table, tokenizer
+):
+    """Global batch 8: two ranks of 4, then from the middle of an epoch one rank of 8."""
+    whole = [
+        list(build_loader(recipe, table, tokenizer, rank=rank, world_size=2)) for rank in (0, 1)
+    ]
+    training = recipe.training.model_copy(update={"micro_batch_size": 8})
+    alone = with_workers(recipe.model_copy(update={"training": training}), 2)
+    resumed = list(build_loader(alone, table, tokenizer, start_step=2))
+    assert len(resumed) == 4
+    for place, batch in enumerate(resumed, start=2):
+        for half in (0, 1):
+            anchors, negatives = slice(4 * half, 4 * half + 4), slice(8 + 4 * half, 12 + 4 * half)
+            of_rank = whole[half][place]
+            assert torch.equal(batch.rows[anchors], of_rank.rows[:4])
+            assert torch.equal(batch.video[anchors], of_rank.video[:4])
+            assert torch.equal(batch.rows[negatives], of_rank.rows[4:])
+            assert torch.equal(batch.video[negatives], of_rank.video[4:])
 
 
 @pytest.mark.parametrize("workers", [0, 1])

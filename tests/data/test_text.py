@@ -5,7 +5,7 @@ import torch
 from transformers import AutoTokenizer
 
 from svitt_ego.config import ConfigError
-from svitt_ego.data.text import encode_texts, load_tokenizer
+from svitt_ego.data.text import clean_narration, encode_texts, load_tokenizer
 from tests.data.ego_files import save_tokenizer
 
 
@@ -57,3 +57,20 @@ def test_tokenizer_without_a_mask_token_is_an_error(folder, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="has no mask_token"):
         load_tokenizer(str(tmp_path), vocabulary_size=100)
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("#C C picks a bag", "picks a bag"),
+        ("#c c Picks a  bag ", "Picks a bag"),
+        ("#C picks the #unsure", "picks the something"),
+        ("#O a man X opens the #Unsure box", "a man X opens the something box"),
+        ("# unsure", "something"),
+        ("#Cuts #C1", "#Cuts #C1"),
+        ("#C C", "#C C"),
+        ("", ""),
+    ],
+)
+def test_clean_narrations_lose_the_marks(text, cleaned):
+    assert clean_narration(text) == cleaned

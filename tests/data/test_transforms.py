@@ -6,7 +6,7 @@ import torch
 from torchvision.transforms.v2 import functional as F
 
 from svitt_ego.config.schema import Augmentation
-from svitt_ego.data.transforms import ASPECT_RATIOS, Crop, draw_crop, resize_clip
+from svitt_ego.data.transforms import ASPECT_RATIOS, Crop, cut, draw_crop, resize_clip
 
 
 def random_clip(height=48, width=80, frames=3, seed=0):
@@ -21,7 +21,7 @@ def test_all_frames_are_cropped_resized_and_mirrored_alike():
     rng = np.random.default_rng(1)
     for _ in range(10):
         crop = draw_crop(48, 80, Augmentation(), rng)
-        out = resize_clip(frame.expand(4, -1, -1, -1), 32, crop)
+        out = resize_clip(cut(frame.expand(4, -1, -1, -1), crop), 32, crop.flip)
         assert out.shape == (4, 3, 32, 32) and out.dtype == torch.uint8
         assert all(torch.equal(out[0], other) for other in out)
 
@@ -31,7 +31,7 @@ def test_result_is_the_resized_rectangle():
     crop = Crop(top=5, left=11, height=30, width=40, flip=True)
     part = clip[:, :, 5:35, 11:51]
     expected = F.resize(part.float(), [24, 24], F.InterpolationMode.BICUBIC, antialias=True)
-    out = resize_clip(clip, 24, crop)
+    out = resize_clip(cut(clip, crop), 24, crop.flip)
     # uint8 arithmetic rounds its filter weights and between its two passes.
     assert (out.float() - expected.flip(-1)).abs().max() <= 2
 
@@ -73,7 +73,7 @@ def test_crop_scale_one_is_no_crop():
     crop = draw_crop(256, 456, augmentation, np.random.default_rng(0))
     assert crop == Crop(0, 0, 256, 456)
     clip = random_clip()
-    assert torch.equal(resize_clip(clip, 32, Crop(0, 0, 48, 80)), resize_clip(clip, 32))
+    assert torch.equal(resize_clip(cut(clip, Crop(0, 0, 48, 80)), 32), resize_clip(clip, 32))
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,24 @@
 """Exactly the wanted frames, from any layout and across chunk borders, or a `VideoError`."""
 
+import gc
 import importlib.metadata
+import os
 import pickle
 import shutil
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 
 from svitt_ego.config.schema import VideoFiles
-from svitt_ego.data import decord_reader
-from svitt_ego.data.decord_reader import DecoderError, VideoError, load_decord, read_frames
-from svitt_ego.data.video import chunk_path, read_clip
+from svitt_ego.data.video import decord_frames, pyav_frames
+from svitt_ego.data.video.chunks import chunk_path
+from svitt_ego.data.video.clip import read_clip
+from svitt_ego.data.video.decord_frames import load_decord
+from svitt_ego.data.video.errors import DecoderError, VideoError
+from svitt_ego.data.video.frames import read_frames
 from tests.data.ego_files import frame_numbers, write_audio, write_video
 
 FPS = 10
@@ -35,31 +42,39 @@ def roots(tmp_path_factory):
     return root
 
 
-def files(roots, layout):
-    return VideoFiles(root=str(roots / layout), layout=layout, chunk_s=float(CHUNK_S))
+@pytest.fixture(params=["pyav", "decord"])
+def decoder(request):
+    return request.param
+
+
+def files(roots, layout, decoder="auto"):
+    root = str(roots / layout)
+    return VideoFiles(root=root, layout=layout, chunk_s=float(CHUNK_S), decoder=decoder)
 
 
 @pytest.mark.parametrize("layout", ["index", "start_second", "whole"])
-def test_random_clips_have_exactly_the_frames_shown_at_their_times(roots, layout):
+def test_random_clips_have_exactly_the_frames_shown_at_their_times(roots, layout, decoder):
     rng = np.random.default_rng(1)
     for _ in range(25):
         # Away from frame borders, where rounding may go either way; many cross a chunk border.
         frames = np.sort(rng.integers(0, TOTAL_FRAMES, rng.integers(1, 9)))
         times_s = (frames + rng.uniform(0.01, 0.99, len(frames))) / FPS
-        clip = read_clip(files(roots, layout), "uid", times_s)
+        clip = read_clip(files(roots, layout, decoder), "uid", times_s)
         assert clip.shape == (len(frames), 3, 64, 64) and str(clip.dtype) == "torch.uint8"
         assert frame_numbers(clip) == frames.tolist()
 
 
-def test_time_at_the_start_of_a_frame_shows_that_frame(roots):
+def test_time_at_the_start_of_a_frame_shows_that_frame(roots, decoder):
     times_s = np.arange(TOTAL_FRAMES) / FPS
-    clip = read_clip(files(roots, "index"), "uid", times_s)
+    clip = read_clip(files(roots, "index", decoder), "uid", times_s)
     assert frame_numbers(clip) == list(range(TOTAL_FRAMES))
 
 
-def test_frame_rate_is_that_of_the_file(tmp_path):
+def test_frame_rate_is_that_of_the_file(tmp_path, decoder):
     path = write_video(tmp_path / "uid.mp4", 50, fps=25)
-    assert frame_numbers(read_frames(path, np.array([0.5, 1.9])).transpose(0, 3, 1, 2)) == [12, 47]
+    assert frame_numbers(
+        read_frames(path, np.array([0.5, 1.9]), decoder).transpose(0, 3, 1, 2)
+    ) == [12, 47]
 
 
 def test_chunk_paths():
@@ -75,12 +90,12 @@ def test_chunk_paths():
 
 
 @pytest.mark.parametrize("layout", ["index", "start_second", "whole"])
-def test_slightly_past_the_end_is_the_last_frame_and_further_is_an_error(roots, layout):
+def test_slightly_past_the_end_is_the_last_frame_and_further_is_an_error(roots, layout, decoder):
     end_s = TOTAL_FRAMES / FPS
-    clip = read_clip(files(roots, layout), "uid", np.array([end_s - 0.55, end_s + 0.4]))
+    clip = read_clip(files(roots, layout, decoder), "uid", np.array([end_s - 0.55, end_s + 0.4]))
     assert frame_numbers(clip) == [TOTAL_FRAMES - 6, TOTAL_FRAMES - 1]
     with pytest.raises(VideoError) as caught:
-        read_clip(files(roots, layout), "uid", np.array([end_s - 0.55, end_s + 0.6]))
+        read_clip(files(roots, layout, decoder), "uid", np.array([end_s - 0.55, end_s + 0.6]))
     assert caught.value.cause == "past the end"
 
 
@@ -115,22 +130,120 @@ def corrupt(path, kind):
         ("audio", "no video stream"),
     ],
 )
-def test_a_bad_file_is_our_error_with_path_and_cause(tmp_path, kind, cause):
+def test_a_bad_file_is_our_error_with_path_and_cause(tmp_path, capfd, decoder, kind, cause):
     path = tmp_path / "0.mp4"
     corrupt(path, kind)
     with pytest.raises(VideoError) as caught:
-        read_frames(path, np.array([0.1, 0.2]))
+        read_frames(path, np.array([0.1, 0.2]), decoder)
+    assert capfd.readouterr().err == ""  # thousands of bad files would bury all else
     assert (caught.value.path, caught.value.cause) == (path, cause)
     assert str(caught.value) == f"{path}: {cause}"
     again = pickle.loads(pickle.dumps(caught.value))  # it comes out of loader workers
     assert (again.path, again.cause) == (path, cause)
 
 
+def pixels_of_all(path):
+    """Every frame, decoded from the first to the last."""
+    reformatter = VideoReformatter()
+    with av.open(str(path)) as container:
+        return np.stack(
+            [
+                reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+                for frame in container.decode(video=0)
+            ]
+        )
+
+
+STRUCTURES = {
+    "no B frames": {"bf": "0"},
+    "pyramid of B frames": {"bf": "5", "b-pyramid": "normal", "b_strategy": "0"},
+    "open groups": {"bf": "3", "b_strategy": "0", "x264-params": "open-gop=1:scenecut=0"},
+    "one key frame": {"g": "1000", "bf": "3", "b_strategy": "0"},
+    "only key frames": {"g": "1"},
+}
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_pixels_are_those_of_a_full_decode(tmp_path, structure):
+    path = write_video(tmp_path / "uid.mp4", 150, FPS, **STRUCTURES[structure])
+    all_pixels = pixels_of_all(path)
+    assert len(all_pixels) == 150
+    rng = np.random.default_rng(5)
+    for _ in range(30):
+        frames = np.sort(rng.choice(150, rng.integers(1, 7), replace=False))
+        found = read_frames(path, (frames + 0.5) / FPS, "pyav")
+        assert np.array_equal(found, all_pixels[frames])
+
+
+def test_open_groups_in_the_test_are_open(tmp_path):
+    """Else nothing above tries frames that need the key frame before their own."""
+    path = write_video(tmp_path / "uid.mp4", 60, FPS, **STRUCTURES["open groups"])
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    keys = [place for place, packet in enumerate(packets) if packet.is_keyframe]
+    assert any(packets[key + 1].pts < packets[key].pts for key in keys[1:])
+
+
+def test_unwanted_frames_are_mostly_not_decoded(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "uid.mp4", 1200, FPS, bf="5", b_strategy="0", g="60")
+    taken = []
+    real = pyav_frames._File._number_of
+    monkeypatch.setattr(
+        pyav_frames._File, "_number_of", lambda self, pts: taken.append(pts) or real(self, pts)
+    )
+    read_frames(path, np.array([100.55]), "pyav")
+    assert 0 < len(taken) <= 2 * 60  # packets and frames of one group
+
+
+def test_a_file_cut_short_behind_its_index_is_truncated(tmp_path, decoder):
+    path = write_video(tmp_path / "uid.mp4", 200, FPS, movflags="+faststart")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    assert frame_numbers(read_frames(path, np.array([1.05]), "pyav").transpose(0, 3, 1, 2)) == [10]
+    with pytest.raises(VideoError) as caught:
+        read_frames(path, np.array([1.05, 19.05]), decoder)
+    assert caught.value.cause in ("truncated", "corrupt")
+
+
+def test_a_variable_frame_rate_is_an_error(tmp_path, decoder):
+    pace = np.cumsum([10] * 40 + [30] * 40)
+    path = write_video(tmp_path / "uid.mp4", 80, FPS, shown_at=(pace - pace[0]).tolist())
+    with pytest.raises(VideoError, match="variable frame rate"):
+        read_frames(path, np.array([3.05, 6.05]), decoder)
+
+
+def test_another_frame_rate_than_the_recipe_expects_is_an_error(tmp_path, decoder):
+    path = write_video(tmp_path / "uid.mp4", 50, fps=25)
+    assert len(read_frames(path, np.array([0.5]), decoder, 25.0)) == 1
+    with pytest.raises(VideoError, match="wrong frame rate"):
+        read_frames(path, np.array([0.5]), decoder, 30.0)
+
+
+def test_without_a_sample_table_auto_takes_decord(tmp_path):
+    path = write_video(
+        tmp_path / "uid.mp4", 60, FPS, movflags="+frag_keyframe+empty_moov+default_base_moof"
+    )
+    found = read_frames(path, np.array([1.05, 4.55]), "auto")
+    assert frame_numbers(found.transpose(0, 3, 1, 2)) == [10, 45]
+    with pytest.raises(VideoError, match="no sample table"):
+        read_frames(path, np.array([1.05]), "pyav")
+
+
+def test_no_file_stays_open(tmp_path, decoder):
+    path = write_video(tmp_path / "uid.mp4", 60, FPS)
+    read_frames(path, np.array([1.05]), decoder)
+    with pytest.raises(VideoError):
+        read_frames(path, np.array([99.0]), decoder)
+    gc.collect()
+    opened = {os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")}
+    assert str(path) not in opened
+
+
 def test_chunks_of_different_sizes_are_an_error(tmp_path, monkeypatch):
     sizes = {"0.mp4": 64, "1.mp4": 32}
     monkeypatch.setattr(
-        "svitt_ego.data.video.read_frames",
-        lambda path, times_s: np.zeros((len(times_s), sizes[path.name], 64, 3), np.uint8),
+        "svitt_ego.data.video.clip.read_frames",
+        lambda path, times_s, *_: np.zeros((len(times_s), sizes[path.name], 64, 3), np.uint8),
     )
     of = VideoFiles(root=str(tmp_path), layout="index", chunk_s=1.0)
     (tmp_path / "uid").mkdir()
@@ -147,7 +260,7 @@ def fresh_import():
 
 
 def test_decord2_is_refused(monkeypatch, fresh_import):
-    monkeypatch.setattr(decord_reader, "version", lambda name: "3.4.0")
+    monkeypatch.setattr(decord_frames, "version", lambda name: "3.4.0")
     with pytest.raises(DecoderError, match=r"decord2 3\.4\.0 is installed.*pip uninstall"):
         load_decord()
 

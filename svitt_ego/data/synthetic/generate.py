@@ -4,16 +4,10 @@ The manifest is written last: a folder with a matching one is complete and reuse
 was interrupted is continued video by video.
 """
 
-import fcntl
 import json
-import multiprocessing
-import os
 import shutil
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -27,7 +21,8 @@ from svitt_ego.data.synthetic.sizes import SIZES, Size
 from svitt_ego.data.synthetic.tokenizer import train_tokenizer
 from svitt_ego.data.synthetic.video import make_video
 from svitt_ego.data.synthetic.vocabulary import taxonomy
-from svitt_ego.durable_files import write_atomically
+from svitt_ego.data.worker_pool import run_jobs, usable_cpus
+from svitt_ego.durable_files import locked, write_atomically
 
 # Raise when the same seed gives other files than before.
 GENERATOR_VERSION = 2
@@ -54,7 +49,7 @@ def generate(
         raise ConfigError(f"unknown EgoSynth size {size!r}: choose one of {', '.join(SIZES)}")
     if seed < 0:
         raise ConfigError(f"seed must not be negative, got {seed}")
-    workers = len(os.sched_getaffinity(0)) if workers is None else workers
+    workers = usable_cpus() if workers is None else workers
     if workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}")
     folder = Path(output)
@@ -69,7 +64,7 @@ def generate(
         "seed": seed,
         "parameters": asdict(SIZES[size]),
     }
-    with _locked(folder):
+    with locked(folder):
         _check_reusable(folder, request)
         missing = _missing_videos(folder, SIZES[size], seed)
         if missing or not (folder / _MANIFEST).exists():
@@ -82,16 +77,6 @@ def generate(
             write_atomically(folder / _MANIFEST, json.dumps(request | {"counts": counts}, indent=2))
             (folder / _STARTED).unlink()
     return folder
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _check_reusable(folder: Path, request: dict[str, object]) -> None:
@@ -131,36 +116,8 @@ def _make_videos(
 ) -> None:
     (folder / "videos").mkdir(exist_ok=True)
     with tqdm(total=len(indices), desc="EgoSynth", unit="video", disable=not progress) as bar:
-        if workers == 1 or len(indices) <= 1:
-            for index in indices:
-                make_video(folder, size, seed, index)
-                bar.update()
-            return
-        # Spawned, not forked: callers may hold threads and locks of torch or of video readers.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            min(workers, len(indices)), mp_context=context, initializer=_exit_with_parent
-        ) as pool:
-            jobs = [pool.submit(make_video, folder, size, seed, index) for index in indices]
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    bar.update()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-
-
-def _exit_with_parent() -> None:
-    """End this worker once its parent is gone: a killed parent would leave it waiting forever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait_and_exit() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait_and_exit, daemon=True).start()
+        for _ in run_jobs(partial(make_video, folder, size, seed), indices, workers):
+            bar.update()
 
 
 def _write_annotations(folder: Path, size: Size, seed: int) -> dict[str, int]:

@@ -74,7 +74,7 @@ def forward_flops(recipe: Recipe) -> dict[str, float]:
 def clips_of(recipe: Recipe) -> int:
     """Clips of a micro-batch, scene-aware negatives included."""
     anchors = recipe.training.micro_batch_size
-    return 2 * anchors if recipe.objectives.contrastive.scene_negatives else anchors
+    return recipe.objectives.contrastive.clips_per_anchor * anchors
 
 
 def match_pairs(anchors: int, clips: int) -> int:

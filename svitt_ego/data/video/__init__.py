@@ -1,0 +1,1 @@
+"""Frames of a clip from the files of its video: exactly the wanted ones, or a `VideoError`."""
