@@ -55,3 +55,12 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(staging, path)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Of a file its content, of a folder its list of names: there after a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from svitt_ego.config.schema import Recipe
 from svitt_ego.profiling.recorder import MemoryRecorder
 from svitt_ego.training.accelerator import deepspeed, get_accelerator
+from svitt_ego.training.deepspeed_config import precision_of, zero_stage_of
 from svitt_ego.training.optimizer import build_optimizer
 from svitt_ego.training.schedule import learning_rate_share
 from svitt_ego.training.task import PretrainingTask
@@ -23,7 +24,12 @@ def build_engine(
     its position in checkpoints.
     """
     settings = recipe.optimisation
-    optimizer = build_optimizer(task, settings, fused=get_accelerator().device_name() == "cuda")
+    optimizer = build_optimizer(
+        task,
+        settings,
+        fused=get_accelerator().device_name() == "cuda",
+        guarded=zero_stage_of(config) == 0 and precision_of(config) == "fp32",
+    )
     total_steps = recipe.training.epochs * steps_per_epoch
     warmup_steps = min(round(settings.warmup_epochs * steps_per_epoch), total_steps)
     schedule = LambdaLR(

@@ -1,0 +1,40 @@
+"""How DeepSpeed's shards reach the disk and come back."""
+
+from pathlib import Path
+from typing import Any
+
+from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
+
+from svitt_ego.durable_files import flush_to_disk
+from svitt_ego.training.manifest import SavedFile, checksum_of
+
+
+class CheckpointWriter(TorchCheckpointEngine):
+    """Writes a rank's files durably and keeps their checksums.
+
+    A file that cannot be written, on a full disk say, is noted and not raised: DeepSpeed's saving
+    has barriers, at which the other ranks would wait for this one for ever. Whoever saves looks at
+    `error` afterwards.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.zipfile_serialization = True
+        self.written: dict[str, SavedFile] = {}
+        self.error: str | None = None
+
+    def save(self, state_dict: Any, path: str) -> None:
+        try:
+            super().save(state_dict, path)
+            self.note(Path(path))
+        except (OSError, RuntimeError) as error:  # torch's own writer raises RuntimeError
+            self.error = self.error or f"{path}: {_first_line(error)}"
+
+    def note(self, path: Path) -> None:
+        """Make a file durable and remember its checksum."""
+        flush_to_disk(path)
+        self.written[path.name] = checksum_of(path)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
