@@ -33,6 +33,7 @@ from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import save_weights
 from svitt_ego.training.agreement import first_of_any_rank, from_rank_0, of_all_ranks
 from svitt_ego.training.checkpoint_writer import CheckpointWriter
+from svitt_ego.training.engine import leave_stopping_to_the_run
 from svitt_ego.training.manifest import Manifest, verify
 from svitt_ego.training.retention import kept_steps
 from svitt_ego.training.run_directory import RunDirectory, step_of, tag_of
@@ -154,6 +155,7 @@ def load_checkpoint(engine: Any, folder: Path) -> None:
     error = first_of_any_rank(error)
     if error:
         raise ConfigError(error)
+    leave_stopping_to_the_run(engine)  # the loss scaler came out of the checkpoint
 
 
 def expected_bytes(model: SViTTEgo, engine: Any) -> int:

@@ -41,7 +41,16 @@ def build_engine(
     engine, *_ = deepspeed.initialize(
         model=task, optimizer=optimizer, lr_scheduler=schedule, config=config
     )
+    leave_stopping_to_the_run(engine)
     return engine
+
+
+def leave_stopping_to_the_run(engine: Any) -> None:
+    """DeepSpeed raises a bare exception where fp16 overflows at the smallest loss scale; how many
+    steps in a row may be left out is the recipe's to say."""
+    scaler = getattr(engine.optimizer, "loss_scaler", None)
+    if hasattr(scaler, "raise_error_at_min_scale"):
+        scaler.raise_error_at_min_scale = False
 
 
 def memory_recorder(engine: Any, model: nn.Module, device: torch.device) -> MemoryRecorder:
