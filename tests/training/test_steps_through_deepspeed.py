@@ -17,7 +17,7 @@ from svitt_ego.training.free_port import free_port
 SCRIPT = Path(__file__).with_name("deepspeed_ranks.py")
 FP32, BF16 = {}, {"bf16": {"enabled": True}}
 FP16 = {
-    "fp16": {"enabled": True, "initial_scale_power": 8, "loss_scale_window": 4, "hysteresis": 1}
+    "fp16": {"enabled": True, "initial_scale_power": 8, "loss_scale_window": 2, "hysteresis": 1}
 }
 PRECISIONS = {"fp32": FP32, "bf16": BF16, "fp16": FP16}
 STAGES = (0, 1, 2)
@@ -43,9 +43,9 @@ MATRIX = [
         "micro": 4,
         "accumulation": 2,
         "vtm": 1.0,
-        "steps": 6,
-        "bad_loss": [3],
-        "bad_gradient": [5],
+        "steps": 7,
+        "bad_loss": [4],
+        "bad_gradient": [6],
         "deepspeed": zero(stage, PRECISIONS[precision]),
     }
     for precision in PRECISIONS
@@ -151,14 +151,13 @@ def test_plain_accumulation_is_another_loss(one_rank):
 @pytest.mark.parametrize("case", MATRIX, ids=lambda case: case["name"])
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(one_rank, case):
     found = one_rank[case["name"]]
-    assert losses(found, "skipped") == [False, False, True, False, True, False]
-    assert losses(found, "skipped_steps") == [0, 0, 1, 1, 2, 2]
-    weights = found["weights"]
-    assert weights[2] == weights[1] and weights[4] == weights[3]
-    assert weights[1] != weights[0] and weights[3] != weights[2] and weights[5] != weights[4]
+    assert losses(found, "skipped") == [False, False, False, True, False, True, False]
+    assert losses(found, "skipped_steps") == [0, 0, 0, 1, 1, 2, 2]
+    changed = [a != b for a, b in zip(found["weights"], found["weights"][1:], strict=False)]
+    assert changed == [True, True, False, True, False, True]
     rates = losses(found, "learning_rate")
-    assert rates[3] == rates[2] and rates[4] > rates[3]  # the schedule waits
-    assert all(loss is not None and loss > 1 for loss in losses(found)[3:])
+    assert rates[4] == rates[3] and rates[6] == rates[5] > rates[4]  # the schedule waits
+    assert all(loss is not None and loss > 1 for loss in losses(found)[4:])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -171,9 +170,9 @@ def test_precisions_agree(one_rank, stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_loss_scale_halves_and_grows(one_rank, stage):
-    """Half after a bad step; double after a window of 4 good ones, which none here has."""
+    """Half after a bad step, double when a window of 2 good ones has passed after the first."""
     scales = losses(one_rank[f"fp16 stage {stage}"], "loss_scale")
-    assert scales == [256, 256, 128, 128, 64, 64]
+    assert scales == [256, 256, 512, 256, 256, 128, 128]
 
 
 def test_training_stops_after_so_many_in_a_row(one_rank):
