@@ -15,8 +15,8 @@ in one rename, then the pointer moves, then old checkpoints go. So wherever a ru
 
 import logging
 import os
-import shutil
 from pathlib import Path
+from shutil import disk_usage, rmtree
 from typing import Any
 
 import torch.distributed as dist
@@ -86,7 +86,7 @@ def save_checkpoint(
     if is_first and error is None:
         error = _publish(manifest, partial, final, run.pointer)
     if is_first and error is not None:
-        shutil.rmtree(partial, ignore_errors=True)
+        rmtree(partial, ignore_errors=True)
     _raise_on_all(error)
     if is_first:
         remove_old(run, about.step, training)
@@ -171,7 +171,7 @@ def remove_old(run: RunDirectory, published: int, training: Training) -> None:
     be a damaged one that was passed over; training will replace it. Half-removed folders have no
     checkpoint's name."""
     for left in [path for end in _LEFT_BEHIND for path in run.checkpoints.glob(f".*.{end}")]:
-        shutil.rmtree(left, ignore_errors=True)
+        rmtree(left, ignore_errors=True)
     metrics: dict[int, dict[str, float]] = {}
     for tag in run.tags():
         try:
@@ -190,7 +190,7 @@ def _remove(folder: Path) -> None:
     except OSError as error:
         log.warning("%s: could not be removed: %s", folder, error.strerror)
         return
-    shutil.rmtree(doomed, ignore_errors=True)
+    rmtree(doomed, ignore_errors=True)
 
 
 def _prepare(partial: Path, needed_bytes: int) -> str | None:
@@ -198,8 +198,8 @@ def _prepare(partial: Path, needed_bytes: int) -> str | None:
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
         if partial.exists():
-            shutil.rmtree(partial)
-        free_bytes = shutil.disk_usage(partial.parent).free
+            rmtree(partial)
+        free_bytes = disk_usage(partial.parent).free
         if free_bytes < needed_bytes:
             return (
                 f"{partial.parent}: {free_bytes / 2**30:.2f} GiB are free, but a checkpoint needs "
