@@ -109,7 +109,8 @@ def in_process(
         run = bases.lab.copy_as_if_killed_after(bases.whole, LAST_STEP - INTERVAL)
         ended = bases.lab.launch(run, fault=f"{failure}:{place}:{rank}:{step}", more=more)
         before = f"launch ended with {_code(ended)} in {ended.seconds:.0f} s; "
-        return resume_and_compare(bases, run, most_lost, before, ended.code in codes)
+        ok = ended.code in codes and ended.seconds < 60
+        return resume_and_compare(bases, run, most_lost, before, ok)
 
     return check
 

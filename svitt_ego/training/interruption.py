@@ -4,6 +4,7 @@ SIGTERM and SIGUSR1 (preemption) and a first Ctrl-C ask for the step's end, a se
 process at once.
 """
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -13,6 +14,9 @@ from types import FrameType
 
 import torch
 import torch.distributed as dist
+from torch.utils.data import DataLoader
+
+from svitt_ego.data.batch import Batch
 
 INTERRUPTED = 75
 """Exit code of a run that stopped early with a checkpoint: EX_TEMPFAIL, "try again later"."""
@@ -58,11 +62,22 @@ class StopRequest:
 
 
 @contextmanager
-def kept_from_children() -> Iterator[None]:
-    """Processes started here, such as a loader's workers, do not see the signals that ask to stop:
-    they are sent to the whole group, and the step must still get its data."""
+def deaf_workers(loader: DataLoader[Batch]) -> Iterator[Iterator[Batch]]:
+    """The loader's batches, of workers that do not see the signals that ask to stop: these are sent
+    to the whole group, and the step must still get its data.
+
+    Python ends what children are left by SIGTERM when it exits, and waits. So these are ended here,
+    whatever happens, or a rank that failed would not go and the others would wait for it.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKS)
     try:
-        yield
+        batches = iter(loader)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        yield batches
+    finally:
+        if hasattr(batches, "_shutdown_workers"):  # there are any
+            batches._shutdown_workers()
+        for child in multiprocessing.active_children():
+            child.kill()

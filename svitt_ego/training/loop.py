@@ -25,7 +25,7 @@ from svitt_ego.training.deepspeed_config import (
     zero_stage_of,
 )
 from svitt_ego.training.engine import build_engine
-from svitt_ego.training.interruption import StopRequest, kept_from_children
+from svitt_ego.training.interruption import StopRequest, deaf_workers
 from svitt_ego.training.manifest import Manifest, checksum_of_settings
 from svitt_ego.training.records import forget_after
 from svitt_ego.training.reshard import (
@@ -153,9 +153,8 @@ def pretrain(
         start.recipe, run, engine, model, device, sampler.steps_per_epoch, about, stop
     )
     loader = build_loader(start.recipe, table, tokenizer, rank, world_size, start.step)
-    with kept_from_children():
-        batches = iter(loader)
-    trainer.run(batches, start.step, last_step)
+    with deaf_workers(loader) as batches:
+        trainer.run(batches, start.step, last_step)
     if lock:
         lock.close()
 
