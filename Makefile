@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help venv demo bench-encoders test lint format clean
+.PHONY: help venv demo bench-encoders faults test lint format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ demo: .venv/installed  ## train, resume, evaluate and profile in small, from not
 bench-encoders: .venv/installed  ## time and memory of dense and sparse training steps at the paper's size
 	$(BIN)/python launch/bench_encoders.py
 
+faults: .venv/installed  ## kill, damage and fill up real runs, and see that they survive
+	$(BIN)/python launch/faults.py
+
 test: .venv/installed  ## run the tests
 	$(BIN)/python -m pytest
 
@@ -34,5 +37,5 @@ format: .venv/installed  ## mend style and formatting
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv, caches and what the demo made; your own data and runs stay
-	rm -rf .venv data/egosynth-demo runs/demo *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv data/egosynth-demo runs/demo runs/faults *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,6 +17,8 @@ from svitt_ego.training.checkpoint_writer import CheckpointWriter
 from svitt_ego.training.manifest import Manifest
 from svitt_ego.training.task import PretrainingTask
 
+SLOW_STEP_S = 4.0
+
 Fail = Callable[[], None]
 """Ends or signals this process, if it is the rank meant."""
 
@@ -119,7 +121,7 @@ def unchecked_space(fail: Fail, step: int) -> None:
 
 
 def slow_steps(fail: Fail, step: int) -> None:
-    _before(PretrainingTask, "forward", lambda *_: time.sleep(2))
+    _before(PretrainingTask, "forward", lambda *_: time.sleep(SLOW_STEP_S))
 
 
 def clock_jump(fail: Fail, step: int) -> None:

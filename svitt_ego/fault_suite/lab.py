@@ -121,13 +121,16 @@ class Lab:
 
 
 def wait_for(process: subprocess.Popen[str], started: float) -> Ended:
+    code: int | None = None
     try:
         said, _ = process.communicate(timeout=LONGEST_S)
-        code: int | None = process.returncode
+        code = process.returncode
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         said, _ = process.communicate()
-        code = None
+    except BaseException:  # nothing of an interrupted suite goes on
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return Ended(code, said, time.monotonic() - started)
 
 

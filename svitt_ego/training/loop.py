@@ -67,10 +67,10 @@ def pretrain(
         CheckpointNotWritten: the last checkpoint could not be written.
         Interrupted: a signal asked to stop; a checkpoint was left.
     """
-    stop = StopRequest()
     run = RunDirectory(output_dir)
     run.check_can_start(resume)
     run.check_same_run(recipe)
+    run.check_readable()
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     resolve_deepspeed_config(deepspeed_config, recipe, world_size, run.path, machine())
     check_data_paths(recipe)
@@ -96,6 +96,7 @@ def pretrain(
         else SViTTEgo(recipe.model, recipe.training.recompute)
     )
 
+    stop = StopRequest()
     device = start_distributed()
     lock = lock_run(run.path) if rank == 0 else None
     recipe_checksum = checksum_of_settings(recipe.model_dump(mode="json"))

@@ -110,6 +110,13 @@ class RunDirectory:
                 "--output-dir"
             )
 
+    def check_readable(self) -> None:
+        """Raises:
+        ConfigError: a line of what earlier launches wrote is not JSON.
+        """
+        for path in (self.launches_file, self.records_file, self.skipped_file):
+            read_json_lines(path)
+
     def write_setup(
         self, recipe: Recipe, deepspeed_config: dict[str, Any], launch: dict[str, Any]
     ) -> None:

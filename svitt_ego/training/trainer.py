@@ -1,6 +1,7 @@
 """The loop of one rank: steps, records, checkpoints, and when to stop."""
 
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -123,13 +124,15 @@ class Trainer:
             log.info("%s", FaultTally.merged(tallies).summary())
 
     def _save(self, step: int) -> None:
+        started = time.perf_counter()
         about = replace(self.about, step=step, metrics=self.metrics.take())
         written = save_checkpoint(
             self.engine, self.model, self.directory, about, self.recipe.training
         )
         if written:
             size = f"{len(written.files)} files, {written.bytes / 2**30:.2f} GiB"
-            log.info("step %d: checkpoint written, %s", step, size)
+            stall_s = time.perf_counter() - started
+            log.info("step %d: checkpoint written, %s in %.1f s", step, size, stall_s)
 
     def _loss_scale(self) -> float | None:
         scale = getattr(self.engine.optimizer, "loss_scale", None)
