@@ -13,7 +13,7 @@ from typing import Any
 from deepspeed.runtime.engine import DeepSpeedEngine
 
 from svitt_ego.training import checkpoint
-from svitt_ego.training.checkpoint_writer import CheckpointWriter
+from svitt_ego.training.checkpoint_files import CheckpointFiles
 from svitt_ego.training.manifest import Manifest
 from svitt_ego.training.task import PretrainingTask
 
@@ -87,7 +87,7 @@ def in_shard(fail: Fail, step: int) -> None:
         os.truncate(path, path.stat().st_size // 2)
         fail()
 
-    _before(CheckpointWriter, "note", act)
+    _before(CheckpointFiles, "note", act)
 
 
 def after_own_shards(fail: Fail, step: int) -> None:

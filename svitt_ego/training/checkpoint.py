@@ -16,6 +16,7 @@ in one rename, then the pointer moves, then old checkpoints go. So wherever a ru
 import logging
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from shutil import disk_usage, rmtree
 from typing import Any
 
@@ -32,9 +33,10 @@ from svitt_ego.durable_files import flush_to_disk, write_atomically
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import save_weights
 from svitt_ego.training.agreement import first_of_any_rank, from_rank_0, of_all_ranks
-from svitt_ego.training.checkpoint_writer import CheckpointWriter
+from svitt_ego.training.checkpoint_files import CheckpointFiles
 from svitt_ego.training.engine import leave_stopping_to_the_run
 from svitt_ego.training.manifest import Manifest, verify
+from svitt_ego.training.pickles import check_pickles
 from svitt_ego.training.retention import kept_steps
 from svitt_ego.training.run_directory import RunDirectory, step_of, tag_of
 
@@ -68,7 +70,7 @@ def save_checkpoint(
     is_first = dist.get_rank() == 0
     _raise_on_all(_prepare(partial, expected_bytes(model, engine)) if is_first else None)
 
-    writer = engine.checkpoint_engine = CheckpointWriter()
+    writer = engine.checkpoint_engine = CheckpointFiles()
     version = {UNIVERSAL_CHECKPOINT_VERSION_KEY: UNIVERSAL_CHECKPOINT_VERSION_VALUE}
     engine.save_checkpoint(
         str(run.checkpoints),
@@ -104,6 +106,7 @@ def newest_whole(run: RunDirectory) -> tuple[str, Manifest] | None:
     for tag in run.tags():
         try:
             manifest = verify(run.checkpoints / tag)
+            check_pickles(run.checkpoints / tag)
         except ConfigError as error:
             damages.append(str(error))
             log.warning("checkpoint %s is passed over: %s", tag, error)
@@ -136,20 +139,20 @@ def find_checkpoint(run: RunDirectory) -> tuple[str, Manifest] | None:
 
 
 def load_checkpoint(engine: Any, folder: Path) -> None:
-    """Restore model, optimiser and schedule of this rank. DeepSpeed's shards are pickles, so the
-    folder must have been verified, and be one that you or yours have written.
+    """Restore model, optimiser and schedule of this rank from a verified folder.
 
     Raises:
         ConfigError: DeepSpeed finds nothing to load, or another step's state, on any rank.
     """
     error = None
+    engine.checkpoint_engine = CheckpointFiles()
     try:
         path, state = engine.load_checkpoint(str(folder.parent), tag=folder.name)
         if path is None:
             error = f"{folder}: DeepSpeed could not load this checkpoint"
         elif tag_of(state["step"]) not in folder.name:
             error = f"{folder}: holds step {state['step']}"
-    except (OSError, RuntimeError, AssertionError, KeyError) as failure:
+    except (OSError, RuntimeError, AssertionError, KeyError, UnpicklingError) as failure:
         reason = str(failure).strip().splitlines() or [type(failure).__name__]
         error = f"{folder}: DeepSpeed could not load this checkpoint: {reason[0]}"
     error = first_of_any_rank(error)
@@ -211,7 +214,7 @@ def _prepare(partial: Path, needed_bytes: int) -> str | None:
     return None
 
 
-def _write_weights(model: SViTTEgo, partial: Path, writer: CheckpointWriter) -> str | None:
+def _write_weights(model: SViTTEgo, partial: Path, writer: CheckpointFiles) -> str | None:
     path = partial / RunDirectory.weights_name
     try:
         save_weights(model, path)

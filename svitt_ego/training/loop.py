@@ -2,9 +2,7 @@
 
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -17,26 +15,19 @@ from svitt_ego.data.text import load_tokenizer
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import check_weights
 from svitt_ego.training.accelerator import machine, start_distributed
-from svitt_ego.training.batch_split import BatchSplit, split_for, with_split
-from svitt_ego.training.checkpoint import find_checkpoint, load_checkpoint
+from svitt_ego.training.checkpoint import find_checkpoint
 from svitt_ego.training.deepspeed_config import (
     precision_of,
     resolve_deepspeed_config,
     zero_stage_of,
 )
-from svitt_ego.training.engine import build_engine
 from svitt_ego.training.interruption import StopRequest, deaf_workers
 from svitt_ego.training.manifest import Manifest, checksum_of_settings
 from svitt_ego.training.records import forget_after
-from svitt_ego.training.reshard import (
-    convert_for_all,
-    needs_resharding,
-    remove_universal,
-    universal_folder,
-)
 from svitt_ego.training.run_directory import RunDirectory, packages
 from svitt_ego.training.run_lock import lock_run
 from svitt_ego.training.same_everywhere import check_same_everywhere
+from svitt_ego.training.start import Start, engine_at
 from svitt_ego.training.task import PretrainingTask, SpecialTokens
 from svitt_ego.training.trainer import Trainer
 
@@ -76,25 +67,15 @@ def pretrain(
     check_data_paths(recipe)
     table = ClipTable.open(recipe.data.metadata, recipe.data.strict)
     check_videos_found(table, recipe.data.videos)
-    if rank == 0 and table.malformed:
-        first = table.malformed[0]
-        log.warning(
-            "%s: %d malformed rows left out, the first in line %d: %s",
-            recipe.data.metadata,
-            len(table.malformed),
-            first.line,
-            first.reason,
-        )
+    if rank == 0:
+        _warn_of_malformed_rows(table, recipe.data.metadata)
     tokenizer = load_tokenizer(recipe.data.tokenizer, recipe.model.text.vocabulary_size)
-    epoch_sampler(recipe, len(table), rank, world_size)
     torch.manual_seed(recipe.seed)  # the same initial weights on every rank
-    # what a checkpoint replaces need not be read
-    is_fresh = not run.tags()
-    model = (
-        SViTTEgo.from_recipe(recipe)
-        if is_fresh
-        else SViTTEgo(recipe.model, recipe.training.recompute)
-    )
+    if run.tags():  # nothing of a pretrained encoder would remain
+        model = SViTTEgo(recipe.model, recipe.training.recompute)
+    else:
+        epoch_sampler(recipe, len(table), rank, world_size)  # is an epoch long enough?
+        model = SViTTEgo.from_recipe(recipe)
 
     stop = StopRequest()
     device = start_distributed()
@@ -102,7 +83,7 @@ def pretrain(
     recipe_checksum = checksum_of_settings(recipe.model_dump(mode="json"))
     check_same_everywhere({"recipe": recipe_checksum, "clips": len(table), **packages()})
     found = find_checkpoint(run)
-    start = _Start.at(found, recipe, run, world_size)
+    start = Start.at(found, recipe, run, world_size)
     config = resolve_deepspeed_config(
         deepspeed_config, start.recipe, world_size, run.path, machine()
     )
@@ -118,7 +99,7 @@ def pretrain(
     tokens = SpecialTokens(tuple(tokenizer.all_special_ids), tokenizer.mask_token_id)
     task = PretrainingTask(model, recipe.objectives, tokens)
     stage, precision = zero_stage_of(config), precision_of(config)
-    engine = _engine_at(start, task, config, sampler.steps_per_epoch, stage, precision)
+    engine = engine_at(start, task, config, sampler.steps_per_epoch, stage, precision)
 
     split = start.split
     if rank == 0:
@@ -160,73 +141,13 @@ def pretrain(
         lock.close()
 
 
-@dataclass(frozen=True)
-class _Start:
-    """Where a launch begins, the same on all ranks."""
-
-    step: int
-    folder: Path | None
-    """Of the checkpoint."""
-    manifest: Manifest | None
-    split: BatchSplit
-    recipe: Recipe
-    """With the split's sizes."""
-
-    @classmethod
-    def at(
-        cls,
-        found: tuple[str, Manifest] | None,
-        recipe: Recipe,
-        run: RunDirectory,
-        world_size: int,
-    ) -> "_Start":
-        training = recipe.training
-        asked = BatchSplit(
-            world_size, training.micro_batch_size, training.gradient_accumulation_steps
+def _warn_of_malformed_rows(table: ClipTable, path: str) -> None:
+    if table.malformed:
+        first = table.malformed[0]
+        log.warning(
+            "%s: %d malformed rows left out, the first in line %d: %s",
+            path,
+            len(table.malformed),
+            first.line,
+            first.reason,
         )
-        if found is None:
-            return cls(0, None, None, asked, recipe)
-        tag, manifest = found
-        was = BatchSplit(
-            manifest.world_size, manifest.micro_batch_size, manifest.gradient_accumulation_steps
-        )
-        before = run.read_recipe().training
-        is_new = (before.micro_batch_size, before.gradient_accumulation_steps) != (
-            training.micro_batch_size,
-            training.gradient_accumulation_steps,
-        )
-        over_step = training.contrastive_batch == "step"
-        split = split_for(was, asked, over_step, is_new)
-        if split != asked and dist.get_rank() == 0:
-            log.info("the checkpoint's steps took %s; now %s, the same clips a step", was, split)
-        return cls(manifest.step, run.checkpoints / tag, manifest, split, with_split(recipe, split))
-
-
-def _engine_at(
-    start: _Start,
-    task: PretrainingTask,
-    config: dict[str, Any],
-    steps_per_epoch: int,
-    stage: int,
-    precision: str,
-) -> Any:
-    """The engine, with the state of the checkpoint that the run starts from."""
-    if start.folder is None or start.manifest is None:
-        return build_engine(task, start.recipe, config, steps_per_epoch)
-    world_size = start.split.world_size
-    if not needs_resharding(start.manifest, world_size, stage, precision, start.folder):
-        engine = build_engine(task, start.recipe, config, steps_per_epoch)
-        load_checkpoint(engine, start.folder)
-        return engine
-    if dist.get_rank() == 0:
-        was = start.manifest
-        log.info(
-            "the checkpoint is of %d ranks at ZeRO stage %d; converting it for %d at stage %d",
-            *(was.world_size, was.zero_stage, world_size, stage),
-        )
-    convert_for_all(start.folder)
-    universal = config | {"checkpoint": {"load_universal": True}}
-    engine = build_engine(task, start.recipe, universal, steps_per_epoch)
-    load_checkpoint(engine, universal_folder(start.folder))
-    remove_universal(start.folder)
-    return engine

@@ -17,9 +17,12 @@ from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.recorder import MemoryRecorder
 from svitt_ego.training.accelerator import start_distributed
 from svitt_ego.training.agreement import to_rank_0
+from svitt_ego.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from svitt_ego.training.deepspeed_config import Machine, resolve_deepspeed_config
 from svitt_ego.training.engine import build_engine
+from svitt_ego.training.manifest import Manifest
 from svitt_ego.training.rehearsal import SPECIAL_TOKENS, random_batch
+from svitt_ego.training.run_directory import RunDirectory
 from svitt_ego.training.skipped_steps import SkippedSteps, TooManySkippedSteps
 from svitt_ego.training.step import step_record, train_step
 from svitt_ego.training.task import PretrainingTask
@@ -108,17 +111,16 @@ def run(case, folder, device, rank, world_size):
     config = resolve_deepspeed_config(
         str(config_file), recipe, world_size, folder, Machine("cpu", fp16=True, bf16=True)
     )
-    torch.manual_seed(recipe.seed)
-    model = SViTTEgo(recipe.model)
-    task = PretrainingTask(model, recipe.objectives, SPECIAL_TOKENS)
-    poison(task, case)
-    engine = build_engine(task, recipe, config, steps_per_epoch=50)
-    steps = case.get("steps", 3)
-    batches = batches_of(recipe, rank, world_size, steps)
-    skipped = SkippedSteps(folder / f"{case['name']}.skipped", case.get("allowed", 99))
-    records, weights, stopped = [], [], None
-    for step in range(1, steps + 1):
-        own = train_step(
+
+    def new_engine():
+        torch.manual_seed(recipe.seed)
+        model = SViTTEgo(recipe.model)
+        task = PretrainingTask(model, recipe.objectives, SPECIAL_TOKENS)
+        poison(task, case)
+        return build_engine(task, recipe, config, steps_per_epoch=50), model
+
+    def take(engine, step, batches):
+        return train_step(
             engine,
             batches,
             recipe.training.gradient_accumulation_steps,
@@ -128,6 +130,14 @@ def run(case, folder, device, rank, world_size):
             MemoryRecorder(),
             device,
         )
+
+    engine, model = new_engine()
+    steps = case.get("steps", 3)
+    batches = batches_of(recipe, rank, world_size, steps)
+    skipped = SkippedSteps(folder / f"{case['name']}.skipped", case.get("allowed", 99))
+    records, weights, stopped = [], [], None
+    for step in range(1, steps + 1):
+        own = take(engine, step, batches)
         of_ranks = to_rank_0(own)
         if of_ranks:
             records.append(step_record(engine, model, of_ranks, step, 50))
@@ -137,7 +147,19 @@ def run(case, folder, device, rank, world_size):
         except TooManySkippedSteps as error:
             stopped = str(error)
             break
-    return {"records": records, "weights": weights, "stopped": stopped}
+    found = {"records": records, "weights": weights, "stopped": stopped}
+    if case.get("resume"):
+        directory = RunDirectory(folder / f"run {case['name']}")
+        about = Manifest(steps, world_size, 0, "any", 1, 1, "", {}, {}, {})
+        save_checkpoint(engine, model, directory, about, recipe.training)
+        resumed, _ = new_engine()
+        tag, _ = find_checkpoint(directory)
+        load_checkpoint(resumed, directory.checkpoints / tag)
+        for name, one in (("went on", engine), ("resumed", resumed)):
+            batches = batches_of(recipe, rank, world_size, 2)
+            taken = [take(one, steps + 1, batches), take(one, steps + 2, batches)]
+            found[name] = [step.losses["total"] for step in taken]
+    return found
 
 
 def main():

@@ -46,6 +46,7 @@ MATRIX = [
         "steps": 7,
         "bad_loss": [4],
         "bad_gradient": [6],
+        "resume": True,
         "deepspeed": zero(stage, PRECISIONS[precision]),
     }
     for precision in PRECISIONS
@@ -102,7 +103,7 @@ def run(cases, ranks, folder):
             )
         )
     try:
-        outputs = [process.communicate(timeout=240)[0] for process in processes]
+        outputs = [process.communicate(timeout=400)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -158,6 +159,13 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(one_rank, case
     rates = losses(found, "learning_rate")
     assert rates[4] == rates[3] and rates[6] == rates[5] > rates[4]  # the schedule waits
     assert all(loss is not None and loss > 1 for loss in losses(found)[4:])
+
+
+@pytest.mark.parametrize("case", MATRIX, ids=lambda case: case["name"])
+def test_a_checkpoint_of_any_stage_and_precision_goes_on_as_if_nothing_had_happened(one_rank, case):
+    """The second step sees the optimiser's state, the loss scale and the schedule at work."""
+    found = one_rank[case["name"]]
+    assert found["resumed"] == found["went on"] and len(set(found["resumed"])) == 2
 
 
 @pytest.mark.parametrize("stage", STAGES)
