@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help venv demo bench-encoders bench-growth bench-data test lint format clean
+.PHONY: help venv demo bench-encoders bench-growth bench-data faults test lint format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ bench-growth: .venv/installed  ## the same against the length of the video, 4 to
 bench-data: .venv/installed  ## metadata, decoding and preparing at EgoClip's scale, beside EgoVLP's way
 	$(BIN)/python launch/bench_data.py
 
+faults: .venv/installed  ## kill, damage and fill up real runs, and see that they survive
+	$(BIN)/python launch/faults.py
+
 test: .venv/installed  ## run the tests
 	$(BIN)/python -m pytest
 
@@ -41,5 +44,5 @@ format: .venv/installed  ## mend style and formatting
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv, caches and what the demo made; your own data and runs stay
-	rm -rf .venv data/egosynth-demo runs/demo *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv data/egosynth-demo runs/demo runs/faults *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -315,6 +315,10 @@ class Optimisation(Section):
     gradient_clipping: Weight = 0.0
     """Largest global gradient norm; 0: no clipping."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
+    max_skipped_steps: PositiveInt = 20
+    """A step whose loss or gradient is not finite changes no weight and is counted; after so many
+    in a row training stops. fp16 skips some while it looks for its loss scale: 2^16 is halved to
+    1 in 16 steps."""
 
 
 class Recompute(Section):
@@ -331,10 +335,20 @@ class Training(Section):
     micro_batch_size: PositiveInt = 8
     """Anchors of one rank in one forward pass; scene-aware negatives come on top."""
     gradient_accumulation_steps: PositiveInt = 1
+    contrastive_batch: Literal["micro_batch", "step"] = "micro_batch"
+    """Clips that the contrastive loss compares, of all ranks: micro_batch: those of one
+    micro-batch; step: those of all micro-batches of a step, with the memory of one, for a second
+    forward pass of the encoders (GradCache, Gao et al., 2021)."""
     recompute: Recompute = Recompute()
     checkpoint_every_steps: PositiveInt = 1000
     keep_checkpoints: PositiveInt = 3
     """The newest so many are kept."""
+    keep_every_steps: PositiveInt | None = None
+    """Checkpoints of steps that are multiples of it are kept as well."""
+    keep_best: Count = 0
+    """So many of the lowest `best_metric` are kept as well."""
+    best_metric: Literal["loss", "loss_contrastive", "loss_vtm", "loss_mlm"] = "loss"
+    """Mean over the steps since the checkpoint before."""
 
 
 class Evaluation(Section):

@@ -4,6 +4,7 @@ B: samples; T: frames; L: text tokens; D: text width; E: video width; P: project
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -73,6 +74,23 @@ class SViTTEgo(nn.Module):
 
         load_svitt(model, state_dict)
         return model
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "SViTTEgo":
+        """A trained model from a folder of launch/export.py, in evaluation mode and fp32.
+
+            model = SViTTEgo.from_pretrained("exported")
+            features = model.project_video(model.encode_video(clips).pooled)
+
+        Only safetensors are read; a folder with pickled weights alone is refused.
+
+        Raises:
+            ConfigError: something in the folder is missing, damaged, or does not fit.
+        """
+        from svitt_ego.models.folder import load_folder, load_model
+
+        recipe, weights = load_folder(Path(folder))
+        return load_model(cls(recipe), weights)
 
     def encode_video(self, video: Tensor, patterns: Patterns | None = None) -> VideoOutput:
         """(B, T, 3, H, W) uint8, one block pattern per layer (None: those of evaluation)."""

@@ -7,6 +7,7 @@ Shapes: N texts of L tokens, n masked places, V vocabulary entries. Source: BERT
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from numpy.random import default_rng
 from torch import Tensor
@@ -30,7 +31,7 @@ def mask_tokens(
     mask_token_id: int,
     vocabulary_size: int,
     probability: float,
-    seed: int | Sequence[int],
+    seeds: Sequence[int | Sequence[int]],
 ) -> MaskedText:
     """Choose each token with `probability`; of the chosen 80% become [MASK], 10% a random entry of
     the vocabulary, 10% stay.
@@ -42,19 +43,17 @@ def mask_tokens(
     Args:
         ids: (N, L) int64.
         attention_mask: (N, L), 0 at padding.
-        seed: the same seed and shape give the same choices, on every device.
+        seeds: one a text. A text's choices depend on its seed and its words alone, not on the
+            batch it is in, how far that is padded, or the device.
     """
     assert ids.shape == attention_mask.shape, (ids.shape, attention_mask.shape)
-    random = default_rng(seed)
-    shape = tuple(ids.shape)
-    chosen, kind, replacement = (
-        torch.from_numpy(draw).to(ids.device)
-        for draw in (
-            random.random(shape) < probability,
-            random.random(shape),
-            random.integers(vocabulary_size, size=shape),
-        )
-    )
+    assert len(seeds) == len(ids), (len(seeds), len(ids))
+    length = ids.shape[1]
+    # token by token, so that a longer text begins with a shorter one's draws
+    draws = np.stack([default_rng(seed).random((length, 3)) for seed in seeds])
+    uniform, kind, word = torch.from_numpy(draws).to(ids.device).unbind(dim=2)
+    chosen = uniform < probability
+    replacement = (word * vocabulary_size).long()
     special = torch.tensor(list(special_token_ids), dtype=ids.dtype, device=ids.device)
     chosen &= attention_mask.bool() & ~torch.isin(ids, special)
     masked = ids.masked_fill(chosen & (kind < 0.8), mask_token_id)

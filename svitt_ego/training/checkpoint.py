@@ -1,67 +1,247 @@
-"""Checkpoints: DeepSpeed's shards, the weights as safetensors, and a pointer published last.
+"""Checkpoints that are whole or not there.
 
-checkpoints/latest                 name of the newest whole checkpoint
+checkpoints/latest                 name of the newest checkpoint
 checkpoints/step-000040/
+    manifest.json                  sizes and checksums of the files, and what wrote them
     mp_rank_00_model_states.pt     DeepSpeed: module, schedule, client state
     *_optim_states.pt              DeepSpeed: one shard of the optimiser per rank
     model.safetensors              the model's weights, for evaluation and export
+checkpoints/.step-000042.partial/  being written, or left by a killed run
+
+All ranks write to the partial folder; when every file is on the disk and listed, it takes its name
+in one rename, then the pointer moves, then old checkpoints go. So wherever a run is killed, a
+`step-…` folder is whole; only damage from outside can change that, and the checksums tell.
 """
 
+import logging
 import os
-import shutil
+from pathlib import Path
+from pickle import UnpicklingError
+from shutil import disk_usage, rmtree
 from typing import Any
 
 import torch.distributed as dist
+from deepspeed.checkpoint.constants import (
+    UNIVERSAL_CHECKPOINT_INFO,
+    UNIVERSAL_CHECKPOINT_VERSION_KEY,
+    UNIVERSAL_CHECKPOINT_VERSION_VALUE,
+)
 
 from svitt_ego.config import ConfigError
-from svitt_ego.durable_files import write_atomically
+from svitt_ego.config.schema import Training
+from svitt_ego.durable_files import flush_to_disk, write_atomically
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import save_weights
+from svitt_ego.training.agreement import first_of_any_rank, from_rank_0, of_all_ranks
+from svitt_ego.training.checkpoint_files import CheckpointFiles
+from svitt_ego.training.engine import leave_stopping_to_the_run
+from svitt_ego.training.manifest import Manifest, verify
+from svitt_ego.training.pickles import check_pickles
+from svitt_ego.training.retention import kept_steps
 from svitt_ego.training.run_directory import RunDirectory, step_of, tag_of
+
+log = logging.getLogger("svitt_ego")
+
+_SPACE_MARGIN = 1.05
+_LEFT_BEHIND = ("partial", "removing", "universal")
+"""What ends the names of folders that a killed run did not finish with."""
+
+
+class CheckpointNotWritten(ConfigError):
+    """The disk would not take it. What was there before is untouched."""
 
 
 def save_checkpoint(
-    engine: Any, model: SViTTEgo, run: RunDirectory, step: int, keep: int, state: dict[str, Any]
-) -> int:
-    """Write the shards of all ranks, then publish. Returns the number of shard files.
+    engine: Any, model: SViTTEgo, run: RunDirectory, about: Manifest, training: Training
+) -> Manifest | None:
+    """Write, list, publish, then tidy up. All ranks must call it.
 
-    DeepSpeed would point to the new checkpoint before every rank has written its shard; here the
-    pointer moves after a barrier, in one rename, and old checkpoints go last.
-    """
-    tag = tag_of(step)
-    folder = run.checkpoints / tag
-    if dist.get_rank() == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_weights(model, run.weights_file(tag))
-    engine.save_checkpoint(str(run.checkpoints), tag=tag, client_state=state, save_latest=False)
-    dist.barrier()
-    if dist.get_rank() == 0:
-        write_atomically(run.pointer, f"{tag}\n")
-        _remove_old(run, step, keep)
-    dist.barrier()
-    return len(list(folder.glob("*.pt")))
+    Args:
+        about: all of the manifest but its files.
 
-
-def load_checkpoint(engine: Any, run: RunDirectory, tag: str) -> dict[str, Any]:
-    """Restore model, optimiser and schedule of this rank; returns the client state.
+    Returns:
+        The manifest on rank 0, None elsewhere.
 
     Raises:
-        ConfigError: DeepSpeed finds nothing to load.
+        CheckpointNotWritten: on all ranks; the reason, of whichever rank met it.
     """
-    folder = run.checkpoints / tag
-    path, state = engine.load_checkpoint(str(run.checkpoints), tag=tag)
-    if path is None:
-        raise ConfigError(f"{folder}: DeepSpeed could not load this checkpoint")
-    return state
+    final = run.checkpoints / tag_of(about.step)
+    partial = run.checkpoints / f".{final.name}.partial"
+    is_first = dist.get_rank() == 0
+    _raise_on_all(_prepare(partial, expected_bytes(model, engine)) if is_first else None)
+
+    writer = engine.checkpoint_engine = CheckpointFiles()
+    version = {UNIVERSAL_CHECKPOINT_VERSION_KEY: UNIVERSAL_CHECKPOINT_VERSION_VALUE}
+    engine.save_checkpoint(
+        str(run.checkpoints),
+        tag=partial.name,
+        client_state={"step": about.step, UNIVERSAL_CHECKPOINT_INFO: version},
+        save_latest=False,
+    )
+    if is_first and writer.error is None:
+        writer.error = _write_weights(model, partial, writer)
+    error = first_of_any_rank(writer.error)
+    files = {
+        name: file for of_rank in of_all_ranks(writer.written) for name, file in of_rank.items()
+    }
+    manifest = Manifest(**{**vars(about), "files": dict(sorted(files.items()))})
+    if is_first and error is None:
+        error = _publish(manifest, partial, final, run.pointer)
+    if is_first and error is not None:
+        rmtree(partial, ignore_errors=True)
+    _raise_on_all(error)
+    if is_first:
+        remove_old(run, about.step, training)
+    return manifest if is_first else None
 
 
-def _remove_old(run: RunDirectory, published: int, keep: int) -> None:
-    """All but the newest `keep`, up to the one just published. Folders of later steps are what
-    killed runs left; they are not counted. A half-removed checkpoint never looks like one."""
-    for left in run.checkpoints.glob(".*.removing"):
-        shutil.rmtree(left)
-    steps = (step_of(folder.name) for folder in run.checkpoints.glob("step-*"))
-    for step in sorted(step for step in steps if step <= published)[:-keep]:
-        doomed = run.checkpoints / f".{tag_of(step)}.removing"
-        os.replace(run.checkpoints / tag_of(step), doomed)
-        shutil.rmtree(doomed)
+def newest_whole(run: RunDirectory) -> tuple[str, Manifest] | None:
+    """Tag and manifest of the newest checkpoint whose files are all as they were written; damaged
+    ones are passed over with a message. None where there is no checkpoint at all.
+
+    Raises:
+        ConfigError: there are checkpoints, but none is whole; says what is wrong with each.
+    """
+    damages: list[str] = []
+    for tag in run.tags():
+        try:
+            manifest = verify(run.checkpoints / tag)
+            check_pickles(run.checkpoints / tag)
+        except ConfigError as error:
+            damages.append(str(error))
+            log.warning("checkpoint %s is passed over: %s", tag, error)
+        else:
+            return tag, manifest
+    if damages:
+        raise ConfigError(
+            f"{run.checkpoints}: no checkpoint is whole: {'; '.join(damages[:3])}"
+            f"{' …' if len(damages) > 3 else ''}: mend one, or start over in another --output-dir"
+        )
+    return None
+
+
+def find_checkpoint(run: RunDirectory) -> tuple[str, Manifest] | None:
+    """`newest_whole` as rank 0 finds it, the same on all ranks.
+
+    Raises:
+        ConfigError: as `newest_whole`, on all ranks.
+    """
+    found: tuple[str, Manifest] | ConfigError | None = None
+    if dist.get_rank() == 0:
+        try:
+            found = newest_whole(run)
+        except ConfigError as error:
+            found = error
+    found = from_rank_0(found)
+    if isinstance(found, ConfigError):
+        raise found
+    return found
+
+
+def load_checkpoint(engine: Any, folder: Path) -> None:
+    """Restore model, optimiser and schedule of this rank from a verified folder.
+
+    Raises:
+        ConfigError: DeepSpeed finds nothing to load, or another step's state, on any rank.
+    """
+    error = None
+    engine.checkpoint_engine = CheckpointFiles()
+    try:
+        path, state = engine.load_checkpoint(str(folder.parent), tag=folder.name)
+        if path is None:
+            error = f"{folder}: DeepSpeed could not load this checkpoint"
+        elif tag_of(state["step"]) not in folder.name:
+            error = f"{folder}: holds step {state['step']}"
+    except (OSError, RuntimeError, AssertionError, KeyError, UnpicklingError) as failure:
+        reason = str(failure).strip().splitlines() or [type(failure).__name__]
+        error = f"{folder}: DeepSpeed could not load this checkpoint: {reason[0]}"
+    error = first_of_any_rank(error)
+    if error:
+        raise ConfigError(error)
+    leave_stopping_to_the_run(engine)  # the loss scaler came out of the checkpoint
+
+
+def expected_bytes(model: SViTTEgo, engine: Any) -> int:
+    """What the files of a checkpoint will need, all ranks together: the weights twice, and in
+    fp32 the optimiser's masters and two moments."""
+    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return round(_SPACE_MARGIN * (2 * weights + 12 * trained))
+
+
+def remove_old(run: RunDirectory, published: int, training: Training) -> None:
+    """All but those to keep, among the steps up to the one just published. A later step can only
+    be a damaged one that was passed over; training will replace it. Half-removed folders have no
+    checkpoint's name."""
+    for left in [path for end in _LEFT_BEHIND for path in run.checkpoints.glob(f".*.{end}")]:
+        rmtree(left, ignore_errors=True)
+    metrics: dict[int, dict[str, float]] = {}
+    for tag in run.tags():
+        try:
+            metrics[step_of(tag)] = Manifest.read(run.checkpoints / tag).metrics
+        except ConfigError:  # damaged: not one to count on, nor to delete unasked
+            continue
+    metrics = {step: of_step for step, of_step in metrics.items() if step <= published}
+    for step in metrics.keys() - kept_steps(metrics, training):
+        _remove(run.checkpoints / tag_of(step))
+
+
+def _remove(folder: Path) -> None:
+    doomed = folder.with_name(f".{folder.name}.removing")
+    try:
+        os.replace(folder, doomed)
+    except OSError as error:
+        log.warning("%s: could not be removed: %s", folder, error.strerror)
+        return
+    rmtree(doomed, ignore_errors=True)
+
+
+def _prepare(partial: Path, needed_bytes: int) -> str | None:
+    """An empty folder with room around it, or why not."""
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        if partial.exists():
+            rmtree(partial)
+        free_bytes = disk_usage(partial.parent).free
+        if free_bytes < needed_bytes:
+            return (
+                f"{partial.parent}: {free_bytes / 2**30:.2f} GiB are free, but a checkpoint needs "
+                f"{needed_bytes / 2**30:.2f} GiB"
+            )
+        partial.mkdir()
+    except OSError as error:
+        return f"{partial}: {error.strerror}"
+    return None
+
+
+def _write_weights(model: SViTTEgo, partial: Path, writer: CheckpointFiles) -> str | None:
+    path = partial / RunDirectory.weights_name
+    try:
+        save_weights(model, path)
+        writer.note(path)
+    except Exception as error:  # safetensors' own error has no better base
+        return f"{path}: {error}"
+    return None
+
+
+def _publish(manifest: Manifest, partial: Path, final: Path, pointer: Path) -> str | None:
+    try:
+        manifest.write(partial)
+        flush_to_disk(partial)
+        if final.exists():  # a damaged one that was passed over
+            _remove(final)
+        os.replace(partial, final)
+        flush_to_disk(final.parent)
+    except OSError as error:
+        return f"{final}: {error.strerror}"
+    try:
+        write_atomically(pointer, f"{final.name}\n")
+    except OSError as error:  # the checkpoint is whole without it
+        log.warning("%s: could not be written: %s", pointer, error.strerror)
+    return None
+
+
+def _raise_on_all(error: str | None) -> None:
+    error = first_of_any_rank(error)
+    if error is not None:
+        raise CheckpointNotWritten(f"no checkpoint was written: {error}")

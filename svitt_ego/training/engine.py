@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from svitt_ego.config.schema import Recipe
 from svitt_ego.profiling.recorder import MemoryRecorder
 from svitt_ego.training.accelerator import deepspeed, get_accelerator
+from svitt_ego.training.deepspeed_config import precision_of, zero_stage_of
 from svitt_ego.training.optimizer import build_optimizer
 from svitt_ego.training.schedule import learning_rate_share
 from svitt_ego.training.task import PretrainingTask
@@ -23,7 +24,12 @@ def build_engine(
     its position in checkpoints.
     """
     settings = recipe.optimisation
-    optimizer = build_optimizer(task, settings, fused=get_accelerator().device_name() == "cuda")
+    optimizer = build_optimizer(
+        task,
+        settings,
+        fused=get_accelerator().device_name() == "cuda",
+        guarded=zero_stage_of(config) == 0 and precision_of(config) == "fp32",
+    )
     total_steps = recipe.training.epochs * steps_per_epoch
     warmup_steps = min(round(settings.warmup_epochs * steps_per_epoch), total_steps)
     schedule = LambdaLR(
@@ -35,7 +41,16 @@ def build_engine(
     engine, *_ = deepspeed.initialize(
         model=task, optimizer=optimizer, lr_scheduler=schedule, config=config
     )
+    leave_stopping_to_the_run(engine)
     return engine
+
+
+def leave_stopping_to_the_run(engine: Any) -> None:
+    """DeepSpeed raises a bare exception where fp16 overflows at the smallest loss scale; how many
+    steps in a row may be left out is the recipe's to say."""
+    scaler = getattr(engine.optimizer, "loss_scaler", None)
+    if hasattr(scaler, "raise_error_at_min_scale"):
+        scaler.raise_error_at_min_scale = False
 
 
 def memory_recorder(engine: Any, model: nn.Module, device: torch.device) -> MemoryRecorder:

@@ -3,15 +3,11 @@
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from svitt_ego.config import Recipe
-from svitt_ego.data.faults import FaultTally
 from svitt_ego.data.loader import build_loader, epoch_sampler
 from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.paths import check_data_paths, check_videos_found
@@ -19,13 +15,21 @@ from svitt_ego.data.text import load_tokenizer
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import check_weights
 from svitt_ego.training.accelerator import machine, start_distributed
-from svitt_ego.training.checkpoint import load_checkpoint, save_checkpoint
-from svitt_ego.training.deepspeed_config import resolve_deepspeed_config
-from svitt_ego.training.engine import build_engine, memory_recorder
-from svitt_ego.training.records import RecordWriter, forget_after
-from svitt_ego.training.run_directory import RunDirectory, step_of
-from svitt_ego.training.step import step_record, train_step
+from svitt_ego.training.checkpoint import find_checkpoint
+from svitt_ego.training.deepspeed_config import (
+    precision_of,
+    resolve_deepspeed_config,
+    zero_stage_of,
+)
+from svitt_ego.training.interruption import StopRequest, deaf_workers
+from svitt_ego.training.manifest import Manifest, checksum_of_settings
+from svitt_ego.training.records import forget_after
+from svitt_ego.training.run_directory import RunDirectory, packages
+from svitt_ego.training.run_lock import lock_run
+from svitt_ego.training.same_everywhere import check_same_everywhere
+from svitt_ego.training.start import Start, engine_at
 from svitt_ego.training.task import PretrainingTask, SpecialTokens
+from svitt_ego.training.trainer import Trainer
 
 log = logging.getLogger("svitt_ego")
 
@@ -44,175 +48,106 @@ def pretrain(
     Args:
         deepspeed_config: path of a JSON file of ds_configs/.
         output_dir: the run directory.
-        resume: continue from the newest checkpoint there, or start where there is none.
+        resume: continue from the newest whole checkpoint there, or start where there is none.
         max_steps: stop after this step; the schedule still spans all epochs.
 
     Raises:
         ConfigError: the input cannot be used; one line.
         TooManyFaults: too large a share of the clips was unreadable.
+        TooManySkippedSteps: the loss or gradient was not finite too often.
+        CheckpointNotWritten: the last checkpoint could not be written.
+        Interrupted: a signal asked to stop; a checkpoint was left.
     """
     run = RunDirectory(output_dir)
     run.check_can_start(resume)
     run.check_same_run(recipe)
+    run.check_readable()
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    config = resolve_deepspeed_config(deepspeed_config, recipe, world_size, run.path, machine())
-    tag = run.newest_tag()
-    if tag:
-        run.check_same_sharding(config, world_size)
+    resolve_deepspeed_config(deepspeed_config, recipe, world_size, run.path, machine())
     check_data_paths(recipe)
     table = ClipTable.open(recipe.data.metadata, recipe.data.strict, progress=rank == 0)
     check_videos_found(table, recipe.data.videos)
-    if rank == 0 and table.malformed:
-        first = table.malformed[0]
-        log.warning(
-            "%s: %d malformed rows left out, the first in line %d: %s",
-            recipe.data.metadata,
-            table.manifest.malformed_rows,
-            first.line,
-            first.reason,
-        )
+    if rank == 0:
+        _warn_of_malformed_rows(table, recipe.data.metadata)
     tokenizer = load_tokenizer(recipe.data.tokenizer, recipe.model.text.vocabulary_size)
-
     torch.manual_seed(recipe.seed)  # the same initial weights on every rank
-    if tag:  # nothing of a pretrained encoder would remain
+    if run.tags():  # nothing of a pretrained encoder would remain
         model = SViTTEgo(recipe.model, recipe.training.recompute)
-        check_weights(model, run.weights_file(tag))
     else:
+        epoch_sampler(recipe, len(table), rank, world_size)  # is an epoch long enough?
         model = SViTTEgo.from_recipe(recipe)
+
+    stop = StopRequest()
+    device = start_distributed()
+    lock = lock_run(run.path) if rank == 0 else None
+    recipe_checksum = checksum_of_settings(recipe.model_dump(mode="json"))
+    check_same_everywhere({"recipe": recipe_checksum, "clips": len(table), **packages()})
+    found = find_checkpoint(run)
+    start = Start.at(found, recipe, run, world_size)
+    config = resolve_deepspeed_config(
+        deepspeed_config, start.recipe, world_size, run.path, machine()
+    )
+    if start.folder:
+        check_weights(model, start.folder / run.weights_name)
+
+    sampler = epoch_sampler(start.recipe, len(table), rank, world_size)
+    last_step = sampler.steps if max_steps is None else min(sampler.steps, max_steps)
+    if start.folder and start.step >= last_step:
+        if rank == 0:
+            log.info("%s: already at step %d of %d", run.path, start.step, sampler.steps)
+        return
     tokens = SpecialTokens(tuple(tokenizer.all_special_ids), tokenizer.mask_token_id)
     task = PretrainingTask(model, recipe.objectives, tokens)
+    stage, precision = zero_stage_of(config), precision_of(config)
+    engine = engine_at(start, task, config, sampler.steps_per_epoch, stage, precision)
 
-    sampler = epoch_sampler(recipe, len(table), rank, world_size)
-    last_step = sampler.steps if max_steps is None else min(sampler.steps, max_steps)
-    if tag and step_of(tag) >= last_step:
-        if rank == 0:
-            log.info("%s: already at step %d of %d", run.path, step_of(tag), sampler.steps)
-        return
-    device = start_distributed()
-    engine = build_engine(task, recipe, config, sampler.steps_per_epoch)
-    first_step = load_checkpoint(engine, run, tag)["step"] if tag else 0
+    split = start.split
     if rank == 0:
         launch = {
-            "first_step": first_step,
+            "first_step": start.step,
             "total_steps": sampler.steps,
             "world_size": world_size,
+            "micro_batch_size": split.micro_batch_size,
+            "gradient_accumulation_steps": split.gradient_accumulation_steps,
         }
         run.write_setup(recipe, config, launch)
-        lost = forget_after(run.records_file, first_step)
-        start = f"resuming after step {first_step}" if tag else "starting"
-        log.info("%s: %s, to step %d of %d", run.path, start, last_step, sampler.steps)
+        lost = forget_after(run.records_file, start.step)
+        forget_after(run.skipped_file, start.step)
+        said = f"resuming after step {start.step}" if start.folder else "starting"
+        log.info("%s: %s, to step %d of %d", run.path, said, last_step, sampler.steps)
         if lost:
             log.info("%d steps after the checkpoint were lost and are taken again", lost)
     dist.barrier()
 
-    trainer = _Trainer(recipe, run, engine, model, device, sampler.steps_per_epoch)
-    loader = build_loader(recipe, table, tokenizer, rank, world_size, first_step)
-    trainer.run(loader, first_step, last_step)
+    about = Manifest(
+        step=start.step,
+        world_size=world_size,
+        zero_stage=stage,
+        precision=precision,
+        micro_batch_size=split.micro_batch_size,
+        gradient_accumulation_steps=split.gradient_accumulation_steps,
+        recipe_checksum=recipe_checksum,
+        packages=packages(),
+        metrics={},
+        files={},
+    )
+    trainer = Trainer(
+        start.recipe, run, engine, model, device, sampler.steps_per_epoch, about, stop
+    )
+    loader = build_loader(start.recipe, table, tokenizer, rank, world_size, start.step)
+    with deaf_workers(loader) as batches:
+        trainer.run(batches, start.step, last_step)
+    if lock:
+        lock.close()
 
 
-class _Trainer:
-    """The loop of one rank."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        run: RunDirectory,
-        engine: Any,
-        model: SViTTEgo,
-        device: torch.device,
-        steps_per_epoch: int,
-    ) -> None:
-        self.recipe = recipe
-        self.directory = run
-        self.engine = engine
-        self.model = model
-        self.device = device
-        self.steps_per_epoch = steps_per_epoch
-        self.rank = dist.get_rank()
-        self.tally = FaultTally()
-
-    def run(self, loader: Any, first_step: int, last_step: int) -> None:
-        training = self.recipe.training
-        recorder = memory_recorder(self.engine, self.model, self.device)
-        records = RecordWriter(self.directory.records_file) if self.rank == 0 else None
-        batches = iter(loader)
-        steps = tqdm(
-            range(first_step + 1, last_step + 1),
-            initial=first_step,
-            total=last_step,
-            desc="training",
-            unit="step",
-            disable=self.rank != 0,
+def _warn_of_malformed_rows(table: ClipTable, path: str) -> None:
+    if table.malformed:
+        first = table.malformed[0]
+        log.warning(
+            "%s: %d malformed rows left out, the first in line %d: %s",
+            path,
+            table.manifest.malformed_rows,
+            first.line,
+            first.reason,
         )
-        with logging_redirect_tqdm():
-            for step in steps:
-                own = train_step(
-                    self.engine,
-                    batches,
-                    training.gradient_accumulation_steps,
-                    self.recipe.seed,
-                    step,
-                    recorder,
-                    self.device,
-                )
-                self.tally.add(own.clips, own.faults)
-                self.tally.check(self.recipe.data.max_unreadable_share)
-                of_ranks = gather_to_rank_0(own)
-                if records:
-                    record = step_record(
-                        self.engine, self.model, of_ranks, step, self.steps_per_epoch
-                    )
-                    records.write(record)
-                    self._to_monitor(record)
-                    steps.set_postfix(
-                        loss=f"{record['loss']:.3f}", lr=f"{record['learning_rate']:.1e}"
-                    )
-                if step % training.checkpoint_every_steps == 0 or step == last_step:
-                    self._save(step)
-        if records:
-            records.close()
-        tallies = gather_to_rank_0(self.tally)
-        if tallies:
-            log.info("%s", FaultTally.merged(tallies).summary())
-
-    def _save(self, step: int) -> None:
-        shards = save_checkpoint(
-            self.engine,
-            self.model,
-            self.directory,
-            step,
-            self.recipe.training.keep_checkpoints,
-            {"step": step, "recipe": self.recipe.name},
-        )
-        if self.rank == 0:
-            log.info("step %d: checkpoint written, %d files of DeepSpeed", step, shards)
-
-    def _to_monitor(self, record: dict[str, Any]) -> None:
-        """To TensorBoard, or whatever else DeepSpeed's monitor is set up for."""
-        if not self.engine.monitor.enabled:
-            return
-        names = {
-            "loss": "loss/total",
-            "loss_contrastive": "loss/contrastive",
-            "loss_vtm": "loss/vtm",
-            "loss_mlm": "loss/mlm",
-            "learning_rate": "optimisation/learning_rate",
-            "gradient_norm": "optimisation/gradient_norm",
-            "temperature": "optimisation/temperature",
-            "samples_per_s": "speed/samples_per_s",
-            "data_s": "speed/data_s",
-            "peak_bytes": "memory/peak_bytes",
-        }
-        events = [
-            (name, record[key], record["step"])
-            for key, name in names.items()
-            if record.get(key) is not None
-        ]
-        self.engine.monitor.write_events(events)
-
-
-def gather_to_rank_0(value: Any) -> list[Any]:
-    """The values of all ranks on rank 0, nothing elsewhere."""
-    values = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
-    dist.gather_object(value, values)
-    return values or []

@@ -1,23 +1,42 @@
 """One JSON object per step in records.jsonl: what everything that looks at a run reads."""
 
 import json
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
 from svitt_ego.durable_files import read_json_lines, write_atomically
 
+log = logging.getLogger("svitt_ego")
+
 
 class RecordWriter:
-    """Appends records; each line has left the process when `write` returns."""
+    """Appends records; each line has left the process when `write` returns.
+
+    Where the disk is full, lines wait until there is room again: training goes on.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._path = path
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._waiting = b""
 
     def write(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record, allow_nan=False) + "\n")
+        had_waiting = bool(self._waiting)
+        self._waiting += (json.dumps(record, allow_nan=False) + "\n").encode()
+        try:
+            while self._waiting:
+                written = os.write(self._descriptor, self._waiting)
+                self._waiting = self._waiting[written:]
+        except OSError as error:
+            if not had_waiting:
+                log.warning("%s: %s; its lines wait for room", self._path, error.strerror)
 
     def close(self) -> None:
-        self._file.close()
+        if self._waiting:
+            log.warning("%s: the last %d bytes were lost", self._path, len(self._waiting))
+        os.close(self._descriptor)
 
 
 def forget_after(path: Path, step: int) -> int:

@@ -3,6 +3,8 @@
 recipe.yaml, deepspeed.json    as resolved at the last launch
 launches.jsonl                 a line per launch: when, on what, from which step
 records.jsonl                  a line per step
+skipped.jsonl                  a line per step whose loss or gradient was not finite
+lock                           held while a training writes here
 checkpoints/                   see `svitt_ego.training.checkpoint`
 tensorboard/
 """
@@ -22,7 +24,6 @@ import torch
 from svitt_ego.config import ConfigError, Recipe, dump_recipe
 from svitt_ego.config.load import parse_yaml, recipe_from_tree
 from svitt_ego.durable_files import read_json_lines, write_atomically
-from svitt_ego.training.deepspeed_config import precision_of, zero_stage_of
 
 POINTER = "latest"
 WEIGHTS = "model.safetensors"
@@ -39,18 +40,27 @@ CHANGEABLE = {
     "model.text.pretrained",
     "training.checkpoint_every_steps",
     "training.keep_checkpoints",
+    "training.keep_every_steps",
+    "training.keep_best",
+    "training.best_metric",
+    "training.micro_batch_size",  # these two: see `batch_split`
+    "training.gradient_accumulation_steps",
+    "optimisation.max_skipped_steps",
     "evaluation.egomcq",
     "evaluation.micro_batch_size",
 }
 
 
 class RunDirectory:
+    weights_name = WEIGHTS
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.recipe_file = self.path / "recipe.yaml"
         self.deepspeed_file = self.path / "deepspeed.json"
         self.launches_file = self.path / "launches.jsonl"
         self.records_file = self.path / "records.jsonl"
+        self.skipped_file = self.path / "skipped.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.pointer = self.checkpoints / POINTER
 
@@ -100,23 +110,12 @@ class RunDirectory:
                 "--output-dir"
             )
 
-    def check_same_sharding(self, deepspeed_config: dict[str, Any], world_size: int) -> None:
+    def check_readable(self) -> None:
         """Raises:
-        ConfigError: the checkpoints were written by another number of ranks, ZeRO stage or
-            precision.
+        ConfigError: a line of what earlier launches wrote is not JSON.
         """
-        old = json.loads(self.deepspeed_file.read_text(encoding="utf-8"))
-        compared = {
-            "number of ranks": (self.launches()[-1]["world_size"], world_size),
-            "ZeRO stage": (zero_stage_of(old), zero_stage_of(deepspeed_config)),
-            "precision": (precision_of(old), precision_of(deepspeed_config)),
-        }
-        for what, (was, now) in compared.items():
-            if was != now:
-                raise ConfigError(
-                    f"{self.path}: {what} = {now} was {was} when its checkpoints were written; "
-                    "resume with the same"
-                )
+        for path in (self.launches_file, self.records_file, self.skipped_file):
+            read_json_lines(path)
 
     def write_setup(
         self, recipe: Recipe, deepspeed_config: dict[str, Any], launch: dict[str, Any]
@@ -132,21 +131,15 @@ class RunDirectory:
         """One entry per launch: first_step, total_steps, world_size and `environment`."""
         return read_json_lines(self.launches_file)
 
-    def newest_tag(self) -> str | None:
-        """The checkpoint published last, None where there is none yet.
+    def tags(self) -> list[str]:
+        """Names of the checkpoints, the newest first: by their steps, whatever their dates."""
+        folders = (path for path in self.checkpoints.glob("step-*") if path.is_dir())
+        tags = [path.name for path in folders if path.name.removeprefix("step-").isdecimal()]
+        return sorted(tags, key=step_of, reverse=True)
 
-        Raises:
-            ConfigError: the pointer names a checkpoint that is not there.
-        """
-        if not self.pointer.is_file():
-            return None
-        tag = self.pointer.read_text(encoding="utf-8").strip()
-        if not self.weights_file(tag).is_file():
-            raise ConfigError(
-                f"{self.pointer}: names {tag!r}, which is not a whole checkpoint; write the name "
-                "of another folder beside it into it"
-            )
-        return tag
+    def newest_tag(self) -> str | None:
+        """The newest checkpoint that has weights, None where there is none yet."""
+        return next((tag for tag in self.tags() if self.weights_file(tag).is_file()), None)
 
     def weights_file(self, tag: str) -> Path:
         return self.checkpoints / tag / WEIGHTS
@@ -179,8 +172,13 @@ def environment() -> dict[str, Any]:
         "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         if cuda
         else ["cpu"],
-        "packages": {name: version(name) for name in ("torch", "deepspeed", "transformers")},
+        "packages": packages(),
     }
+
+
+def packages() -> dict[str, str]:
+    """Versions of what decides how a run computes and what its checkpoints look like."""
+    return {name: version(name) for name in ("torch", "deepspeed", "transformers")}
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

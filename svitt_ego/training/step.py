@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from svitt_ego.data.batch import Batch, Fault
 from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.recorder import MemoryRecorder
+from svitt_ego.training.cached_contrastive import CachedContrastive, cache_contrastive
 from svitt_ego.training.draws import Draws
-from svitt_ego.training.task import Losses
+from svitt_ego.training.task import Losses, OfStep, PretrainingTask
 
 LOSSES = ("total", "contrastive", "vtm", "mlm")
 
@@ -24,6 +26,10 @@ class RankStep:
     rank: int
     losses: dict[str, float | None]
     """Mean over the micro-batches, by name of `LOSSES`."""
+    applied: bool
+    """False: a gradient was not finite, so no weight was changed."""
+    rows: tuple[int, ...]
+    """In the metadata, of all clips."""
     samples: int
     """Anchors."""
     clips: int
@@ -43,6 +49,7 @@ def train_step(
     engine: Any,
     batches: Iterator[Batch],
     micro_steps: int,
+    over_step: bool,
     seed: int,
     step: int,
     recorder: MemoryRecorder,
@@ -50,34 +57,43 @@ def train_step(
 ) -> RankStep:
     """Forward and backward of each micro-batch, then the optimiser.
 
-    With gradient accumulation the contrastive loss of each micro-batch sees that micro-batch of
-    all ranks, not the whole accumulated batch.
+    A loss that is not finite makes all gradients so, and the optimiser then leaves the step out.
+
+    Args:
+        over_step: the contrastive loss is over all micro-batches, not over each.
     """
     started = time.perf_counter()
-    data_s = 0.0
-    taken: list[Batch] = []
+    taken = [next(batches) for _ in range(micro_steps)]
+    data_s = time.perf_counter() - started
     losses: list[Losses] = []
     rank = engine.global_rank
+    draws = [Draws(seed, step, micro_step, rank) for micro_step in range(micro_steps)]
     learning_rate = engine.get_lr()[0]  # before the schedule moves on
     with recorder.step():
-        for micro_step in range(micro_steps):
-            waiting = time.perf_counter()
-            batch = next(batches).to(device)
-            data_s += time.perf_counter() - waiting
+        masked_tokens = _mean_masked_tokens(engine.module, taken, draws, device)
+        cached: Sequence[CachedContrastive | None] = [None] * micro_steps
+        if over_step:
+            with recorder.phase("forward"):
+                cached = _cache_contrastive(engine.module, taken, draws, device)
+        for batch, draw, contrastive in zip(taken, draws, cached, strict=True):
+            batch = batch.to(device)
             recorder.mark("inputs", batch.tensors())
             with recorder.phase("forward"):
-                loss = engine(batch, Draws(seed, step, micro_step, rank))
+                loss = engine(batch, draw, OfStep(masked_tokens, contrastive))
+                losses.append(loss.detached())
+                total = loss.total * (1 + 0 * losses[-1].total)  # times 1, or NaN
+            del loss
             with recorder.phase("backward"):
-                engine.backward(loss.total)
+                engine.backward(total)
+            del total
             with recorder.phase("optimizer"):
                 engine.step()
-            losses.append(loss.detached())
-            taken.append(batch)
-            del loss
     means = _mean_losses(losses)
     return RankStep(
         rank=rank,
         losses=means,
+        applied=engine.was_step_applied(),
+        rows=tuple(row for batch in taken for row in batch.rows.tolist()),
         samples=sum(batch.anchors for batch in taken),
         clips=sum(len(batch.video) for batch in taken),
         random_negatives=sum(batch.random_negatives for batch in taken),
@@ -87,6 +103,26 @@ def train_step(
         memory=recorder.last,
         faults=tuple(fault for batch in taken for fault in batch.faults),
     )
+
+
+def _mean_masked_tokens(
+    task: PretrainingTask, batches: Sequence[Batch], draws: Sequence[Draws], device: torch.device
+) -> float | None:
+    """Of a micro-batch, over all of the step's, all ranks'."""
+    masked = [task.mask(batch, draw) for batch, draw in zip(batches, draws, strict=True)]
+    if masked[0] is None:
+        return None
+    tokens = torch.tensor(sum(len(m.labels) for m in masked), dtype=torch.float32, device=device)
+    dist.all_reduce(tokens)
+    return tokens.item() / (len(batches) * dist.get_world_size())
+
+
+def _cache_contrastive(
+    task: PretrainingTask, batches: Sequence[Batch], draws: Sequence[Draws], device: torch.device
+) -> list[CachedContrastive]:
+    pairs = zip(batches, draws, strict=True)
+    features = [task.features(batch.to(device), draw) for batch, draw in pairs]
+    return cache_contrastive(features, task.contrastive_loss)
 
 
 def step_record(
@@ -112,6 +148,7 @@ def step_record(
         "learning_rate": of_ranks[0].learning_rate,
         "gradient_norm": _as_float(engine.get_global_grad_norm()),
         "loss_scale": _as_float(getattr(engine.optimizer, "loss_scale", None)),
+        "skipped": not of_ranks[0].applied,
         "skipped_steps": engine.skipped_steps,
         "temperature": model.temperature().item(),
         "samples": samples,

@@ -31,6 +31,7 @@ from svitt_ego.objectives import (
     positives,
     vtm_loss,
 )
+from svitt_ego.training.cached_contrastive import CachedContrastive, Features
 from svitt_ego.training.draws import MASKING, MATCHING, Draws
 
 
@@ -57,6 +58,21 @@ class Losses:
         return Losses(*(None if value is None else value.detach() for value in values))
 
 
+@dataclass(frozen=True)
+class OfStep:
+    """What a micro-batch must know of the whole step, so that the mean over its micro-batches and
+    ranks is the step's loss."""
+
+    masked_tokens: float | None = None
+    """Mean number of a micro-batch's masked tokens, over micro-batches and ranks. Masked tokens
+    then count alike wherever they are; None: each micro-batch counts alike."""
+    contrastive: CachedContrastive | None = None
+    """None: the contrastive loss is over this micro-batch of all ranks."""
+
+
+ALONE = OfStep()
+
+
 class PretrainingTask(nn.Module):
     def __init__(self, model: SViTTEgo, objectives: Objectives, tokens: SpecialTokens) -> None:
         super().__init__()
@@ -64,20 +80,20 @@ class PretrainingTask(nn.Module):
         self.objectives = objectives
         self.tokens = tokens
 
-    def forward(self, batch: Batch, draws: Draws) -> Losses:
+    def forward(self, batch: Batch, draws: Draws, of_step: OfStep = ALONE) -> Losses:
         """One micro-batch of one rank. The contrastive loss is over the clips of all ranks."""
         model, objectives = self.model, self.objectives
-        draws.seed_torch()
-        patterns = model.video.patterns(batch.video.shape[1], draws.seed, draws.step)
-        video = model.encode_video(batch.video, patterns)
-        masked = self._mask(batch, draws) if objectives.mlm.weight else None
-        text, masked_tokens = self._encode_texts(batch, masked)
-
+        masked = self.mask(batch, draws)
+        video, text, masked_tokens = self._encode(batch, draws, masked)
         video_features = model.project_video(video.pooled)
         text_features = model.project_text(text.pooled)
         temperature = model.temperature()
         parts: dict[str, Tensor] = {}
-        if objectives.contrastive.weight:
+        if of_step.contrastive is not None:
+            parts["contrastive"] = of_step.contrastive.through(
+                text_features, video_features, temperature
+            )
+        elif objectives.contrastive.weight:
             parts["contrastive"] = self._contrastive(
                 text_features, video_features, temperature, batch
             )
@@ -92,22 +108,37 @@ class PretrainingTask(nn.Module):
         if masked is not None:
             hidden = of_masked.flatten(0, 1)[masked.positions]
             parts["mlm"] = model.mlm_loss(hidden, masked.labels)
+            if of_step.masked_tokens:
+                parts["mlm"] = parts["mlm"] * (len(masked.labels) / of_step.masked_tokens)
         weighted = [getattr(objectives, name).weight * loss for name, loss in parts.items()]
         total = torch.stack(weighted).sum()
         return Losses(total, parts.get("contrastive"), parts.get("vtm"), parts.get("mlm"))
 
-    def _contrastive(
-        self, text: Tensor, video: Tensor, temperature: Tensor, batch: Batch
+    @torch.no_grad()
+    def features(self, batch: Batch, draws: Draws) -> Features:
+        """What `forward` compares in the contrastive loss, with the same draws."""
+        video, text, _ = self._encode(batch, draws, self.mask(batch, draws))
+        return Features(
+            self.model.project_text(text.pooled),
+            self.model.project_video(video.pooled),
+            batch.verb_tags,
+            batch.noun_tags,
+            self.model.temperature(),
+        )
+
+    def contrastive_loss(
+        self, text: Tensor, video: Tensor, temperature: Tensor, positive_mask: Tensor
     ) -> Tensor:
-        text, video = gather_with_gradient(text), gather_with_gradient(video)
+        """EgoNCE or InfoNCE, as the recipe says, of features (n, P) and positives (n, n)."""
         if self.objectives.contrastive.name == "infonce":
             return infonce(text, video, temperature)
-        verbs = gather_without_gradient(batch.verb_tags.to(torch.uint8)).bool()
-        nouns = gather_without_gradient(batch.noun_tags.to(torch.uint8)).bool()
-        return egonce(text, video, temperature, positives(verbs, nouns))
+        return egonce(text, video, temperature, positive_mask)
 
-    def _mask(self, batch: Batch, draws: Draws) -> MaskedText:
-        """The anchors' texts with gaps."""
+    def mask(self, batch: Batch, draws: Draws) -> MaskedText | None:
+        """The anchors' texts with gaps, drawn by step and clip: the same wherever the clip is."""
+        if not self.objectives.mlm.weight:
+            return None
+        rows = batch.rows[: batch.anchors].tolist()
         return mask_tokens(
             batch.text_ids[: batch.anchors],
             batch.text_mask[: batch.anchors],
@@ -115,8 +146,25 @@ class PretrainingTask(nn.Module):
             self.tokens.mask,
             self.model.recipe.text.vocabulary_size,
             self.objectives.mlm.mask_probability,
-            draws.of(MASKING),
+            [draws.of_clip(MASKING, row) for row in rows],
         )
+
+    def _encode(
+        self, batch: Batch, draws: Draws, masked: MaskedText | None
+    ) -> tuple[VideoOutput, TextOutput, Tensor | None]:
+        """Of the videos, the whole texts, and the tokens (N, L, D) of the masked ones."""
+        draws.seed_torch()
+        patterns = self.model.video.patterns(batch.video.shape[1], draws.seed, draws.step)
+        video = self.model.encode_video(batch.video, patterns)
+        return video, *self._encode_texts(batch, masked)
+
+    def _contrastive(
+        self, text: Tensor, video: Tensor, temperature: Tensor, batch: Batch
+    ) -> Tensor:
+        text, video = gather_with_gradient(text), gather_with_gradient(video)
+        verbs = gather_without_gradient(batch.verb_tags.to(torch.uint8)).bool()
+        nouns = gather_without_gradient(batch.noun_tags.to(torch.uint8)).bool()
+        return self.contrastive_loss(text, video, temperature, positives(verbs, nouns))
 
     def _encode_texts(
         self, batch: Batch, masked: MaskedText | None

@@ -5,7 +5,8 @@ from pathlib import Path
 from svitt_ego.config import ConfigError, Recipe
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import load_weights
-from svitt_ego.training.run_directory import RunDirectory
+from svitt_ego.training.manifest import MANIFEST, Manifest, check_file
+from svitt_ego.training.run_directory import WEIGHTS, RunDirectory
 
 
 def load_trained_model(run: str | Path, tag: str | None = None) -> tuple[SViTTEgo, Recipe]:
@@ -15,7 +16,8 @@ def load_trained_model(run: str | Path, tag: str | None = None) -> tuple[SViTTEg
         tag: a checkpoint's folder, such as step-000040; the newest if not given.
 
     Raises:
-        ConfigError: no run, no such checkpoint, or weights that do not fit the recipe.
+        ConfigError: no run, no such checkpoint, weights that were damaged or do not fit the
+            recipe.
     """
     directory = RunDirectory(run)
     recipe = directory.read_recipe()
@@ -24,6 +26,9 @@ def load_trained_model(run: str | Path, tag: str | None = None) -> tuple[SViTTEg
         found = sorted(path.parent.name for path in directory.weights_files())
         wanted = f"no checkpoint {tag!r}" if tag else "no checkpoint yet"
         raise ConfigError(f"{run}: has {wanted}; there are: {', '.join(found) or 'none'}")
+    folder = directory.checkpoints / tag
+    if (folder / MANIFEST).exists():
+        check_file(folder, WEIGHTS, Manifest.read(folder).files[WEIGHTS])
     model = SViTTEgo(recipe.model)
-    load_weights(model, directory.weights_file(tag))
+    load_weights(model, folder / WEIGHTS)
     return model.eval(), recipe

@@ -80,7 +80,7 @@ def test_forward_pass_of_the_task(video: dict, fusion: dict, negatives: bool):
     own = recipe(video, fusion, objectives={"contrastive": {"scene_negatives": negatives}})
     task = PretrainingTask(SViTTEgo(own.model), own.objectives, SPECIAL_TOKENS)
     batch, draws = random_batch(own, 1), Draws(1, 1)
-    masked = len(task._mask(batch, draws).positions)
+    masked = len(task.mask(batch, draws).positions)
     run = counted(lambda: task(batch, draws).total)
     clips = len(batch.video)
     # Not of the model: twice the search for shared tags, and cosines again to draw negatives.

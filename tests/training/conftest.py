@@ -1,11 +1,14 @@
-"""A dataset and a recipe small enough for tests that train."""
+"""A dataset and a recipe small enough for tests that train, and the launcher."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from svitt_ego.data.synthetic.generate import generate
+from svitt_ego.training.free_port import free_port
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +37,21 @@ def recipe_file(egosynth, tmp_path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(tree))
     return path
+
+
+@pytest.fixture
+def launch():
+    """Start launch/pretrain.py as users do and wait for its end."""
+
+    def run(recipe_file, run, *arguments, ranks=2, config="ds_configs/zero2_cpu.json"):
+        command = [
+            Path(sys.executable).with_name("deepspeed"),
+            *("--num_accelerators", ranks, "--master_port", free_port(), "launch/pretrain.py"),
+            *("--recipe", recipe_file, "--deepspeed_config", config),
+            *("--output-dir", run, *arguments),
+        ]
+        return subprocess.run(
+            [str(word) for word in command], capture_output=True, text=True, timeout=300
+        )
+
+    return run

@@ -10,23 +10,10 @@ import pytest
 
 from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.durable_files import read_json_lines
-from svitt_ego.training.free_port import free_port
 from svitt_ego.training.run_directory import RunDirectory
 from svitt_ego.training.trained_model import load_trained_model
 
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
-
-
-def launch(recipe_file, run, *arguments, ranks=2):
-    command = [
-        Path(sys.executable).with_name("deepspeed"),
-        *("--num_accelerators", ranks, "--master_port", free_port(), "launch/pretrain.py"),
-        *("--recipe", recipe_file, "--deepspeed_config", DEEPSPEED_CONFIG),
-        *("--output-dir", run, *arguments),
-    ]
-    return subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=300
-    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +27,7 @@ def spoilt_videos(egosynth, tmp_path_factory):
     return videos
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(recipe_file, spoilt_videos, tmp_path):
+def test_interrupted_and_resumed_equals_uninterrupted(launch, recipe_file, spoilt_videos, tmp_path):
     """Dropout, drop path, random patterns, masking and unreadable clips all on."""
     whole = RunDirectory(tmp_path / "whole")
     changes = ("--set", f"data.videos.root={spoilt_videos}")

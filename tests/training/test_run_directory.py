@@ -20,33 +20,10 @@ def run(tmp_path):
     return directory
 
 
-def test_checkpoints_of_another_sharding(run):
-    run.write_setup(load_recipe("demo"), {"zero_optimization": {"stage": 2}}, {"world_size": 2})
-    run.check_same_sharding({"zero_optimization": {"stage": 2}}, 2)
-    with pytest.raises(ConfigError, match="number of ranks = 1 was 2"):
-        run.check_same_sharding({"zero_optimization": {"stage": 2}}, 1)
-    with pytest.raises(ConfigError, match="ZeRO stage = 1 was 2"):
-        run.check_same_sharding({"zero_optimization": {"stage": 1}}, 2)
-    with pytest.raises(ConfigError, match="precision = bf16 was fp32"):
-        run.check_same_sharding({"zero_optimization": {"stage": 2}, "bf16": {"enabled": True}}, 2)
-
-
 def test_output_dir_must_be_a_folder_to_write_to(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is not a folder to write to"):
         RunDirectory(tmp_path / "file" / "run").check_can_start(resume=False)
-
-
-def test_old_checkpoints_go_and_torn_later_ones_do_not_count(tmp_path):
-    from svitt_ego.training.checkpoint import _remove_old
-
-    run = RunDirectory(tmp_path)
-    for step in (998000, 999999, 1000000, 1000005):  # the last: torn, of a killed run
-        (run.checkpoints / tag_of(step)).mkdir(parents=True)
-    (run.checkpoints / ".step-000003.removing" / "left").mkdir(parents=True)
-    _remove_old(run, published=1000000, keep=2)
-    left = sorted(path.name for path in run.checkpoints.iterdir())
-    assert left == ["step-1000000", "step-1000005", "step-999999"]
 
 
 def publish(run, step, model):
@@ -96,8 +73,7 @@ def test_missing_checkpoints_are_named(run):
     with pytest.raises(ConfigError, match="no checkpoint 'step-7'; there are: step-000040"):
         load_trained_model(run.path, "step-7")
     write_atomically(run.pointer, "step-000999\n")
-    with pytest.raises(ConfigError, match="names 'step-000999', which is not a whole checkpoint"):
-        load_trained_model(run.path)
+    assert run.newest_tag() == "step-000040"  # the pointer is for people and DeepSpeed's tools
     with pytest.raises(ConfigError, match="not a run directory"):
         load_trained_model(run.path / "nowhere")
 

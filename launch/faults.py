@@ -1,0 +1,58 @@
+"""Do damage to real runs, in every way we could think of, and see whether they survive.
+
+    python launch/faults.py --output-dir runs/faults
+
+Writes table.json there; exit code 1 if a fault is not survived as expected.
+"""
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from svitt_ego.command_line import one_line_errors
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        default=Path("runs/faults"),
+        help="emptied and filled (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--only", metavar="PATTERN", help="faults whose name matches it (default: all)"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    with one_line_errors():
+        from tqdm import tqdm
+
+        from svitt_ego.durable_files import write_atomically
+        from svitt_ego.fault_suite.lab import Lab
+        from svitt_ego.fault_suite.suite import FAULTS, run_suite
+
+        faults = tuple(fault for fault in FAULTS if re.search(arguments.only or "", fault.name))
+        lab = Lab(arguments.output_dir / "work")
+        outcomes = []
+        for outcome in tqdm(run_suite(lab, faults), total=len(faults), unit="fault"):
+            outcomes.append(asdict(outcome))
+            verdict = {True: "ok", False: "NOT OK", None: "not run"}[outcome.ok]
+            tqdm.write(f"{verdict:8}{outcome.fault:30}{outcome.observed}")
+            table = json.dumps(outcomes, indent=2) + "\n"
+            write_atomically(arguments.output_dir / "table.json", table)
+        survived = sum(outcome["ok"] is True for outcome in outcomes)
+        print(f"{survived} of {len(outcomes)} as expected: {arguments.output_dir / 'table.json'}")
+        sys.exit(any(outcome["ok"] is False for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    main()
