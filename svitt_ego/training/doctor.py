@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from svitt_ego.training.cpu_features import cpu_computes_bf16
+from svitt_ego.cpu_features import cpu_computes_bf16
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
 _GIB = 2**30
