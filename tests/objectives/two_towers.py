@@ -83,6 +83,7 @@ def main(rank: int, world_size: int, store: str, result: str) -> None:
     except AssertionError as error:
         found["unequal"] = str(error)
     torch.save(found, f"{result}.{rank}")
+    dist.barrier()  # a rank that leaves early takes the other's connection with it
     dist.destroy_process_group()
 
 
