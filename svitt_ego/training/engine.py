@@ -1,5 +1,6 @@
 """The DeepSpeed engine of a run."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ def build_engine(
     its position in checkpoints.
     """
     settings = recipe.optimisation
-    optimizer = build_optimizer(task, settings, fused=get_accelerator().device_name() == "cuda")
+    optimizer = build_optimizer(task, settings, fused=get_accelerator().device_name() != "cpu")
     total_steps = recipe.training.epochs * steps_per_epoch
     warmup_steps = min(round(settings.warmup_epochs * steps_per_epoch), total_steps)
     schedule = LambdaLR(
@@ -38,14 +39,16 @@ def build_engine(
     return engine
 
 
-def memory_recorder(engine: Any, model: nn.Module, device: torch.device) -> MemoryRecorder:
+def memory_recorder(
+    engine: Any, model: nn.Module, device: torch.device, snapshot_file: Path | None = None
+) -> MemoryRecorder:
     """A recorder that knows which tensors outlive a step, the optimiser's and ZeRO's included."""
-    recorder = MemoryRecorder.for_device(device)
+    recorder = MemoryRecorder.for_device(device, snapshot_file)
     recorder.register("parameters", model.parameters)
     recorder.register("buffers", model.buffers)
     recorder.register("optimizer_states", lambda: _optimizer_tensors(engine))
     recorder.register("gradients", lambda: _partitioned_gradients(engine))
-    recorder.watch_gradients(model.parameters())
+    recorder.watch(model)
     return recorder
 
 

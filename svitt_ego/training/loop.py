@@ -36,6 +36,7 @@ def pretrain(
     output_dir: str | Path,
     resume: bool = False,
     max_steps: int | None = None,
+    memory_snapshot: bool = False,
 ) -> None:
     """Train to the end of the recipe's epochs, or to step `max_steps`, and leave a checkpoint.
 
@@ -46,6 +47,7 @@ def pretrain(
         output_dir: the run directory.
         resume: continue from the newest checkpoint there, or start where there is none.
         max_steps: stop after this step; the schedule still spans all epochs.
+        memory_snapshot: on CUDA, leave each rank's allocator history in the run directory.
 
     Raises:
         ConfigError: the input cannot be used; one line.
@@ -107,7 +109,8 @@ def pretrain(
 
     trainer = _Trainer(recipe, run, engine, model, device, sampler.steps_per_epoch)
     loader = build_loader(recipe, table, tokenizer, rank, world_size, first_step)
-    trainer.run(loader, first_step, last_step)
+    snapshot = run.path / f"memory-rank{rank}.pickle" if memory_snapshot else None
+    trainer.run(loader, first_step, last_step, snapshot)
 
 
 class _Trainer:
@@ -131,9 +134,9 @@ class _Trainer:
         self.rank = dist.get_rank()
         self.tally = FaultTally()
 
-    def run(self, loader: Any, first_step: int, last_step: int) -> None:
+    def run(self, loader: Any, first_step: int, last_step: int, snapshot_file: Path | None) -> None:
         training = self.recipe.training
-        recorder = memory_recorder(self.engine, self.model, self.device)
+        recorder = memory_recorder(self.engine, self.model, self.device, snapshot_file)
         records = RecordWriter(self.directory.records_file) if self.rank == 0 else None
         batches = iter(loader)
         steps = tqdm(

@@ -62,9 +62,10 @@ def train_step(
     with recorder.step():
         for micro_step in range(micro_steps):
             waiting = time.perf_counter()
-            batch = next(batches).to(device)
+            with recorder.phase("data"):
+                batch = next(batches).to(device)
+                recorder.mark("inputs", batch.tensors())
             data_s += time.perf_counter() - waiting
-            recorder.mark("inputs", batch.tensors())
             with recorder.phase("forward"):
                 loss = engine(batch, Draws(seed, step, micro_step, rank))
             with recorder.phase("backward"):
@@ -124,7 +125,15 @@ def step_record(
     }
     peaks = [rank.memory.get("peak_bytes", 0) for rank in of_ranks]
     largest = max(range(len(peaks)), key=peaks.__getitem__)
-    return record | of_ranks[largest].memory | {"peak_rank": largest, "rank_peak_bytes": peaks}
+    return (
+        record
+        | of_ranks[largest].memory
+        | {
+            "peak_rank": largest,
+            "rank_peak_bytes": peaks,
+            "rank_peak_bytes_mean": sum(peaks) / len(peaks),
+        }
+    )
 
 
 def _mean_losses(losses: Sequence[Losses]) -> dict[str, float | None]:
