@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help venv demo bench-encoders bench-growth bench-data faults test lint format clean
+.PHONY: help venv demo memory-report plan check-plans bench-encoders bench-growth bench-data faults test lint format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -31,6 +31,16 @@ bench-data: .venv/installed  ## metadata, decoding and preparing at EgoClip's sc
 
 faults: .venv/installed  ## kill, damage and fill up real runs, and see that they survive
 	$(BIN)/python launch/faults.py
+
+memory-report: .venv/installed  ## memory of the demo's step, dense and sparse, 4 and 8 frames: a page
+	$(BIN)/python launch/compare_memory.py --recipe demo --frames 4 8 --steps 2 --recompute none layers \
+		--output-dir runs/memory-report
+
+plan: .venv/installed  ## predict what the paper's recipes need on small GPUs: runs/plan/table.json
+	$(BIN)/python launch/plan_table.py --output-dir runs/plan --page docs/memory.md
+
+check-plans: .venv/installed  ## hold predicted memory against real steps on this CPU
+	$(BIN)/python launch/check_plans.py --output-dir runs/plan --page docs/memory.md
 
 test: .venv/installed  ## run the tests
 	$(BIN)/python -m pytest

@@ -1,7 +1,7 @@
 """Compare the memory of dense and sparse training steps; leaves memory.csv, memory.json, PNG plots
 and a self-contained report.html.
 
-python launch/compare_memory.py --recipe demo --output-dir runs/memory
+python launch/compare_memory.py --recipe demo --recompute none layers --output-dir runs/memory
 """
 
 import argparse
@@ -14,10 +14,19 @@ from svitt_ego.config import load_recipe
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=" ".join(__doc__.split("\n\n")[0].split()))
-    parser.add_argument("--recipe", required=True, help="path, or name in launch/recipes")
+    parser.add_argument(
+        "--recipe",
+        required=True,
+        nargs="+",
+        help="paths, or names in launch/recipes; the first one's dense opponents take part",
+    )
     parser.add_argument("--output-dir", required=True, type=Path)
     parser.add_argument("--frames", type=positive, nargs="+", help="default: the recipe's")
-    parser.add_argument("--micro-batch", type=positive, help="anchors; default: the recipe's")
+    parser.add_argument(
+        "--micro-batch", type=positive, nargs="+", help="anchors; default: the recipe's"
+    )
+    policies = ("none", "attention", "layers")
+    parser.add_argument("--recompute", choices=policies, nargs="+", help="default: the recipe's")
     parser.add_argument("--steps", type=positive, default=5, help="timed steps of each (5)")
     parser.add_argument("--run-dir", type=Path, help="a training run, to add its curves")
     parser.add_argument("--egomcq", type=Path, help="JSON of evaluate_egomcq.py, to add its result")
@@ -28,33 +37,38 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    overrides = list(arguments.overrides)
-    if arguments.micro_batch:
-        overrides.append(f"training.micro_batch_size={arguments.micro_batch}")
-    recipe = load_recipe(arguments.recipe, overrides)
+    recipes = [load_recipe(name, arguments.overrides) for name in arguments.recipe]
     # Heavy imports only once the arguments are known to be good.
     import torch
 
     from svitt_ego.profiling.compare import Variant, compare
-    from svitt_ego.profiling.report import write_report
+    from svitt_ego.profiling.report import overhead, write_report
     from svitt_ego.profiling.run_summary import read_run
-    from svitt_ego.profiling.variants import variants_of, with_frames
+    from svitt_ego.profiling.variants import comparison_variants
     from svitt_ego.training.rehearsal import rehearse
 
     trained = None
     if arguments.run_dir or arguments.egomcq:
         trained = read_run(arguments.run_dir, arguments.egomcq)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    frames = arguments.frames or [recipe.data.frames]
-    table_frames = max(*frames, recipe.model.video.max_frames)
+    chosen = comparison_variants(
+        recipes, arguments.frames, arguments.micro_batch, arguments.recompute
+    )
     variants = [
-        Variant(v.name, v.title, v.description, count, partial(rehearse, v.recipe, device))
-        for count in frames
-        for v in variants_of(with_frames(recipe, count, table_frames))
+        Variant(
+            v.name,
+            v.title,
+            v.description,
+            v.recipe.data.frames,
+            partial(rehearse, v.recipe, device),
+        )
+        for v in chosen
     ]
-    about = {"recipe": recipe.name, "anchors": recipe.training.micro_batch_size}
+    anchors = chosen[0].recipe.training.micro_batch_size
+    about = {"recipe": ", ".join(recipe.name for recipe in recipes), "anchors": anchors}
     comparison = compare(variants, arguments.steps, about, lambda line: print(line, flush=True))
     page = write_report(arguments.output_dir, comparison, trained)
+    print(f"tracking made a step {overhead(comparison['variants'])} longer")
     print(f"report: {page}")
 
 

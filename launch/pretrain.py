@@ -32,6 +32,11 @@ def parse_arguments() -> argparse.Namespace:
         type=positive,
         help="stop after this step (default: the end of the last epoch)",
     )
+    parser.add_argument(
+        "--memory-snapshot",
+        action="store_true",
+        help="on a GPU, leave the allocator's history in the run directory",
+    )
     parser.add_argument("--local_rank", type=int, help="given by the deepspeed launcher")
     return parser.parse_args()
 
@@ -49,6 +54,7 @@ def main() -> None:
             arguments.output_dir,
             resume=arguments.resume == "auto",
             max_steps=arguments.max_steps,
+            memory_snapshot=arguments.memory_snapshot,
         )
 
 

@@ -55,7 +55,7 @@ class TrainStep:
         recorder.register("buffers", self.model.buffers)
         recorder.register("optimizer_states", self._optimizer_states)
         recorder.register("gradients", lambda: (p.grad for p in parameters if p.grad is not None))
-        recorder.watch_gradients(parameters)
+        recorder.watch(self.model)
         return recorder
 
     def _optimizer_states(self) -> Iterator[Tensor]:
@@ -161,6 +161,7 @@ def _result(
         "dtype": str(parameter.dtype).removeprefix("torch."),
         "parameters": sum(p.numel() for p in subject.model.parameters()),
         **{k: v for k, v in recorder.last.items() if k not in ("counter", "rss_high_water_bytes")},
+        "peak_bytes_by_module": memory.modules,
         "tracked_step_s": tracked_s,
         "loss_first": first_loss,
         "timeline": _timeline_json(memory.timeline.thinned(TIMELINE_POINTS)),

@@ -5,7 +5,7 @@ lives of its storages when it ends, so that nothing has to be classified while t
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -14,6 +14,7 @@ import numpy as np
 CATEGORIES = (
     "parameters",
     "gradients",
+    "communication",
     "optimizer_states",
     "buffers",
     "inputs",
@@ -21,8 +22,9 @@ CATEGORIES = (
     "temporaries",
     "other",
 )
-"""activations: made in the forward pass (or its recomputation) and still held when that pass ends.
-temporaries: whatever else a step makes. other: made out of the tracker's sight, never named."""
+"""communication: buckets in which gradients wait to be reduced over ranks. activations: made in the
+forward pass (or its recomputation) and still held when that pass ends. temporaries: whatever else a
+step makes. other: made out of the tracker's sight, never named."""
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class Life:
     born: int
     span: int | None
     """The forward pass or recomputation that made it; None outside of those."""
+    module: str = ""
+    """Path of the module that made it, or whose gradient it is; empty where none is known."""
     died: int | None = None
     finalizer: object = None
     """Whatever has to live as long as the storage to report its release."""
@@ -85,6 +89,9 @@ class StepMemory:
 
     peak: Peak
     phases: dict[str, Peak]
+    modules: dict[str, dict[str, int]]
+    """At the step's peak: path of a module -> category -> bytes, without its submodules'.
+    Under the empty path is what no module is known for."""
     start_bytes: int
     end_bytes: int
     timeline: Timeline | None
@@ -108,6 +115,8 @@ class Ledger:
     keep_timeline: bool = False
     building: bool = False
     """Whether what is made now serves a backward pass to come: forward or recomputation."""
+    module: str = ""
+    """Whose work goes on now."""
     live: dict[int, Life] = field(default_factory=dict)
     """To read, not to change."""
     live_bytes: int = 0
@@ -130,7 +139,7 @@ class Ledger:
             self._turn_span()
         self._tick()
         self.live_bytes += size_bytes
-        life = Life(size_bytes, category, self._event, self._span)
+        life = Life(size_bytes, category, self._event, self._span, self.module)
         self.live[key] = life
         self._lives.append(life)
         summit = self._phase_summit
@@ -150,11 +159,12 @@ class Ledger:
         life.died = self._event
         self.live_bytes -= life.size_bytes
 
-    def label(self, key: int, category: str) -> None:
+    def label(self, key: int, category: str, module: str = "") -> None:
         """Says what a live storage is for, from its birth on; the first such word stays."""
         life = self.live[key]
         if life.category in (None, "other"):
             life.category = category
+            life.module = module
 
     def begin_step(self) -> None:
         assert self._summit is None, "a step is already being recorded"
@@ -195,6 +205,7 @@ class Ledger:
         result = StepMemory(
             peak=self._peak(self._summit),
             phases={name: self._peak(summit) for name, summit in self._phase_summits.items()},
+            modules=self._modules(self._summit),
             start_bytes=self._start[0],
             end_bytes=self.live_bytes,
             timeline=self._timeline() if self.keep_timeline else None,
@@ -238,13 +249,23 @@ class Ledger:
         outlived = life.died is None or life.died > self._span_ends[life.span]
         return "activations" if outlived else "temporaries"
 
-    def _peak(self, summit: _Summit) -> Peak:
-        event = summit.event
-        sizes: dict[str, int] = {}
+    def _alive(self, event: int) -> Iterator[Life]:
         for life in self._lives:
             if life.born <= event and (life.died is None or life.died > event):
-                category = self._final_category(life)
-                sizes[category] = sizes.get(category, 0) + life.size_bytes
+                yield life
+
+    def _modules(self, summit: _Summit) -> dict[str, dict[str, int]]:
+        sizes: dict[str, dict[str, int]] = {}
+        for life in self._alive(summit.event):
+            of_module, category = sizes.setdefault(life.module, {}), self._final_category(life)
+            of_module[category] = of_module.get(category, 0) + life.size_bytes
+        return dict(sorted(sizes.items()))
+
+    def _peak(self, summit: _Summit) -> Peak:
+        sizes: dict[str, int] = {}
+        for life in self._alive(summit.event):
+            category = self._final_category(life)
+            sizes[category] = sizes.get(category, 0) + life.size_bytes
         split = {name: sizes[name] for name in _in_order(sizes)}
         assert sum(split.values()) == summit.total
         return Peak(summit.total, split)

@@ -11,16 +11,19 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from svitt_ego.profiling.growth import fitted_exponent
 from svitt_ego.profiling.run_summary import TrainedRun
 from svitt_ego.profiling.units import show_bytes, unit_for
 
 COLORS = {
     "parameters": "#3d6fb4",
     "gradients": "#5fb0a4",
+    "communication": "#2f7d78",
     "optimizer_states": "#8fb4e3",
     "buffers": "#a89cc8",
     "inputs": "#e3c04f",
@@ -36,6 +39,8 @@ SMALLEST_SHARE = 0.003
 """Categories below this share of every total have no width to speak of, so no legend either."""
 INK, GRID = "#1b1f24", "#8a8f98"
 """INK is replaced by the page's own text colour where a figure is put inline."""
+HOVER = "hover:"
+"""Begins the id of what has something to tell."""
 WIDTH_IN = 4.8
 STYLE = {
     "font.size": 10,
@@ -71,7 +76,10 @@ def peaks_by_category(results: Sequence[dict[str, Any]]) -> Figure:
     names = _visible([result["peak_bytes_by_category"] for result in results])
     for name in _occurring([result["peak_bytes_by_category"] for result in results]):
         widths = np.array([r["peak_bytes_by_category"].get(name, 0) / size for r in results])
-        axes.barh(rows, widths, left=left, height=0.42, color=COLORS[name])
+        bars = axes.barh(rows, widths, left=left, height=0.42, color=COLORS[name])
+        for bar, result in zip(bars, results, strict=True):
+            size_bytes = result["peak_bytes_by_category"].get(name, 0)
+            _say_on_hover(bar, f"{result['title']}: {_words(name)} {show_bytes(size_bytes)}")
         left += widths
     for row, result, total in zip(rows, results, totals, strict=True):
         axes.text(0, row + 0.29, result["title"], va="bottom", fontweight="bold")
@@ -109,7 +117,10 @@ def timelines(results: Sequence[dict[str, Any]]) -> Figure:
         seconds = np.array(timeline["seconds"])
         live = timeline["live_bytes"]
         stack = [np.array(live.get(name, 0 * seconds)) / size for name in everything]
-        axes.stackplot(seconds, stack, colors=[COLORS[name] for name in everything], lw=0)
+        areas = axes.stackplot(seconds, stack, colors=[COLORS[name] for name in everything], lw=0)
+        for area, name in zip(areas, everything, strict=True):
+            most = show_bytes(max(live.get(name, [0])))
+            _say_on_hover(area, f"{result['title']}: {_words(name)}, at most {most}")
         _mark_phases(axes, timeline["phases"], longest_s)
         axes.set_title(result["title"], loc="left", fontsize=10, fontweight="bold", pad=14)
         axes.set_ylabel(unit)
@@ -143,12 +154,16 @@ def growth_with_frames(results: Sequence[dict[str, Any]]) -> Figure:
         frames = [r["frames"] for r in own]
         peaks = [r["peak_bytes"] / size for r in own]
         style = {"color": LINES[number % 4], "ls": DASHES[number % 4], "marker": "o"}
-        axes.plot(frames, peaks, **style, lw=1.8, ms=5, label=own[0]["title"])
+        exponent = fitted_exponent(frames, [r["peak_bytes"] for r in own])
+        label = f"{own[0]['title']}: frames^{exponent:.2f}"
+        (line,) = axes.plot(frames, peaks, **style, lw=1.8, ms=5, label=label)
+        at = ", ".join(f"{r['frames']} frames {show_bytes(r['peak_bytes'])}" for r in own)
+        _say_on_hover(line, f"{own[0]['title']}: {at}")
     axes.set_xticks(sorted({result["frames"] for result in results}))
     axes.set(xlabel="frames of a clip", ylabel=f"peak of live tensors, {unit}")
     axes.set_ylim(bottom=0)
     axes.grid(axis="y")
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=1, fontsize=9)
     return figure
 
 
@@ -257,6 +272,15 @@ def _legend_below(figure: Figure, names: Sequence[str]) -> None:
     )
 
 
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _say_on_hover(artist: Artist, text: str) -> None:
+    """On a page, what the mouse on it tells; `inline_svg` makes an SVG title of it."""
+    artist.set_gid(HOVER + text)
+
+
 def save_png(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=160, facecolor="white")
 
@@ -269,5 +293,6 @@ def inline_svg(figure: Figure, name: str) -> str:
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = re.sub(rf'<g id="{HOVER}([^"]*)">', r"<g><title>\1</title>", svg)
     # Without a size of its own it fills its place on the page; the viewBox keeps its shape.
     return re.sub(r'(?<=<svg)( (?:width|height)="[^"]*")+', "", svg, count=1)

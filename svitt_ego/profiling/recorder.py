@@ -17,10 +17,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from svitt_ego.config import ConfigError
 from svitt_ego.profiling.ledger import StepMemory
 from svitt_ego.profiling.tracker import Source, TensorTracker
+from svitt_ego.profiling.units import show_bytes
+
+HISTORY_ENTRIES = 100_000
+"""Of the allocator's history: some steps of it."""
 
 RESIDENT = ("parameters", "buffers", "optimizer_states")
 """Categories that are there from a step's first to its last moment."""
@@ -35,12 +40,21 @@ class MemoryRecorder:
     def __init__(self) -> None:
         self.last: dict[str, Any] = {}
         """Of the last complete step: `counter`, `peak_bytes`, `peak_bytes_by_category` where
-        known, `phases` (name -> the same two), `rss_high_water_bytes` where the system tells."""
+        known, `phases` (name -> the same two), `rss_high_water_bytes` where the system tells. A
+        step whose peak is higher than all before adds `peak_bytes_by_module`: path of a module ->
+        category -> bytes, submodules not included."""
 
     @staticmethod
-    def for_device(device: torch.device) -> "MemoryRecorder":
-        """Tracked tensors on CPU, the allocator's own counters on CUDA."""
-        return AllocatorRecorder(device) if device.type == "cuda" else TrackingRecorder()
+    def for_device(device: torch.device, snapshot_file: Path | None = None) -> "MemoryRecorder":
+        """Tracked tensors on CPU, the allocator's own counters on CUDA.
+
+        Args:
+            snapshot_file: on CUDA, keep the allocator's history and leave it there after each
+                step and when memory runs out, for https://pytorch.org/memory_viz.
+        """
+        if device.type == "cuda":
+            return AllocatorRecorder(device, snapshot_file=snapshot_file)
+        return TrackingRecorder(device=device)
 
     def register(self, category: str, source: Source) -> None:
         """Tensors of `category` that outlive a step; `source` is asked anew in each step."""
@@ -48,15 +62,16 @@ class MemoryRecorder:
     def mark(self, category: str, tensors: Iterable[Tensor]) -> None:
         """Tensors that exist now, inside a step: its batch, say."""
 
-    def watch_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Counts these parameters' gradients as such from their birth on."""
+    def watch(self, module: nn.Module) -> None:
+        """Counts its parameters' gradients as such from their birth on, and tells which of its
+        submodules made what."""
 
     def step(self) -> AbstractContextManager[None]:
         """From a batch's arrival to the updated weights; fills `last` if it ends without error."""
         return nullcontext()
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """A part of a step, `forward`, `backward` or `optimizer`; phases do not nest."""
+        """A part of a step, `data`, `forward`, `backward` or `optimizer`; phases do not nest."""
         return nullcontext()
 
 
@@ -65,9 +80,10 @@ class TrackingRecorder(MemoryRecorder):
 
     counter = "tracked tensors"
 
-    def __init__(self, keep_timeline: bool = False) -> None:
+    def __init__(self, keep_timeline: bool = False, device: torch.device | None = None) -> None:
         super().__init__()
-        self._tracker = TensorTracker(keep_timeline)
+        self._tracker = TensorTracker(keep_timeline, device)
+        self._highest_bytes = 0
         self.memory: StepMemory | None = None
         """All that is known of the last complete step."""
 
@@ -77,8 +93,9 @@ class TrackingRecorder(MemoryRecorder):
     def mark(self, category: str, tensors: Iterable[Tensor]) -> None:
         self._tracker.mark(category, tensors)
 
-    def watch_gradients(self, parameters: Iterable[Tensor]) -> None:
-        self._tracker.watch_gradients(parameters)
+    def watch(self, module: nn.Module) -> None:
+        self._tracker.watch_gradients(module)
+        self._tracker.watch_modules(module)
 
     @contextmanager
     def step(self):
@@ -91,6 +108,9 @@ class TrackingRecorder(MemoryRecorder):
             "phases": {name: peak.to_json() for name, peak in self.memory.phases.items()},
             **high_water(),
         }
+        if self.memory.peak.peak_bytes > self._highest_bytes:
+            self._highest_bytes = self.memory.peak.peak_bytes
+            self.last["peak_bytes_by_module"] = self.memory.modules
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         return self._tracker.phase(name)
@@ -106,10 +126,19 @@ class AllocatorRecorder(MemoryRecorder):
 
     counter = "cuda allocator"
 
-    def __init__(self, device: torch.device, statistics: Any = torch.cuda) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        statistics: Any = torch.cuda,
+        snapshot_file: Path | None = None,
+    ) -> None:
         super().__init__()
         self._device = device
         self._statistics = statistics
+        self._snapshot_file = snapshot_file
+        self._phase_now = ""
+        if snapshot_file:
+            statistics.memory._record_memory_history(max_entries=HISTORY_ENTRIES)
         self._sources: list[tuple[str, Source]] = []
         self._peak_bytes = self._reserved_bytes = 0
         self._phases: dict[str, int] = {}
@@ -124,8 +153,13 @@ class AllocatorRecorder(MemoryRecorder):
         self._phases = {}
         resident = self._resident_bytes()
         self._statistics.reset_peak_memory_stats(self._device)
-        yield
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            self._write_snapshot()
+            raise ConfigError(self._what_to_change()) from error
         self._take_peak()
+        self._write_snapshot()
         counts = self._statistics.memory_stats(self._device)
         split = {**resident, "unattributed": self._peak_bytes - sum(resident.values())}
         self.last = {
@@ -142,8 +176,23 @@ class AllocatorRecorder(MemoryRecorder):
     @contextmanager
     def phase(self, name: str):
         self._take_peak()
+        self._phase_now = name
         yield
         self._phases[name] = max(self._take_peak(), self._phases.get(name, 0))
+
+    def _write_snapshot(self) -> None:
+        if self._snapshot_file:
+            self._statistics.memory._dump_snapshot(str(self._snapshot_file))
+
+    def _what_to_change(self) -> str:
+        """One line for somebody whose GPU is too small."""
+        allocated = show_bytes(self._statistics.memory_allocated(self._device))
+        seen = f"; its history is in {self._snapshot_file}" if self._snapshot_file else ""
+        return (
+            f"{self._device}: out of memory in phase {self._phase_now or 'data'} with {allocated} "
+            "in tensors: lower training.micro_batch_size, set training.recompute.what = layers, or "
+            f"let launch/plan_memory.py find what fits{seen}"
+        )
 
     def _take_peak(self) -> int:
         """The allocator's peak since the last call, and a new start for the next.

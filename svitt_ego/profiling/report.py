@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from svitt_ego.profiling import plots
 from svitt_ego.profiling.compare import write_csv, write_json
+from svitt_ego.profiling.module_tree import module_tree
+from svitt_ego.profiling.published import PUBLISHED, Published
 from svitt_ego.profiling.run_summary import TrainedRun
 from svitt_ego.profiling.units import show_bytes, show_seconds
 
@@ -59,12 +61,27 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.jinja").render(
+        show_bytes=show_bytes,
+        published=_published_rows() if comparison else [],
         comparison=_comparison_view(comparison, output_dir) if comparison else None,
         run=_run_view(run, output_dir) if run else None,
     )
     path = output_dir / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _published_rows() -> list[dict[str, str]]:
+    return [_published_row(entry) for entry in PUBLISHED]
+
+
+def _published_row(entry: Published) -> dict[str, str]:
+    return {
+        "title": entry.title,
+        "reported": f"{entry.reported_gb:.2f} GB" if entry.reported_gb else "–",
+        "tracked": show_bytes(entry.tracked_bytes),
+        "activations": show_bytes(entry.activation_bytes),
+    }
 
 
 def _comparison_view(comparison: dict[str, Any], output_dir: Path) -> dict[str, Any]:
@@ -86,7 +103,8 @@ def _comparison_view(comparison: dict[str, Any], output_dir: Path) -> dict[str, 
             Picture(
                 "growth",
                 "Longer clips",
-                "Peak of a step against the frames of a clip, all else equal.",
+                "Peak of a step against the frames of a clip, all else equal; the exponents are "
+                "fitted: 1 is linear, 2 quadratic.",
                 lambda: plots.growth_with_frames(results),
             )
         )
@@ -111,8 +129,11 @@ def _comparison_view(comparison: dict[str, Any], output_dir: Path) -> dict[str, 
         "opponents": shown,
         "columns": [name.replace("_", " ") for name in COLUMNS],
         "rows": [_row(result) for result in results],
+        "trees": [
+            {"title": r["title"], "root": module_tree(r["peak_bytes_by_module"])} for r in shown
+        ],
         "loss_gap": _loss_gap(shown),
-        "overhead": _overhead(results),
+        "overhead": overhead(results),
         "pictures": _rendered(pictures, output_dir),
     }
 
@@ -165,7 +186,7 @@ def _loss_gap(results: list[dict[str, Any]]) -> str | None:
     return f"{gap:.0e}" if gap else "0"
 
 
-def _overhead(results: list[dict[str, Any]]) -> str:
+def overhead(results: list[dict[str, Any]]) -> str:
     """Of all tracked steps, one of each variant, over the same number of untracked ones."""
     tracked_s = sum(result["tracked_step_s"] for result in results)
     untracked_s = sum(result["step_s"] for result in results)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from weakref import KeyedRef
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from svitt_ego.profiling.ledger import Ledger, StepMemory
@@ -30,10 +30,14 @@ class TensorTracker(TorchDispatchMode):
 
     Sees the operations of the thread that runs the step. Loader processes must not be started
     inside a step: they would inherit the mode.
+
+    Args:
+        device: the one whose storages are counted; None: all.
     """
 
-    def __init__(self, keep_timeline: bool = False) -> None:
+    def __init__(self, keep_timeline: bool = False, device: torch.device | None = None) -> None:
         super().__init__()
+        self._device = device
         self._ledger = Ledger(keep_timeline)
         self._live = self._ledger.live
         self._sources: list[tuple[str, Source]] = []
@@ -50,23 +54,54 @@ class TensorTracker(TorchDispatchMode):
         it may return more later: optimizer states, say, appear in the first step."""
         self._sources.append((category, source))
 
-    def mark(self, category: str, tensors: Iterable[Tensor]) -> None:
+    def mark(self, category: str, tensors: Iterable[Tensor], module: str = "") -> None:
         """Names tensors that exist now; the first category given to a storage stays."""
         for tensor in tensors:
             key = self._see(tensor, category)
             if key is not None:
-                self._ledger.label(key, category)
+                self._ledger.label(key, category, module)
 
-    def watch_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Names gradients as they are made, since ZeRO moves them on before the pass ends."""
+    def watch_gradients(self, module: nn.Module) -> None:
+        """Names gradients as they are made, since ZeRO moves them on before the pass ends: into
+        buckets, of which the gradient is then a part."""
 
-        def mark_gradient(parameter: Tensor) -> None:
-            if self._in_step and parameter.grad is not None:
-                self.mark("gradients", [parameter.grad])
+        def watch(parameter: Tensor, path: str) -> None:
+            def on_gradient(gradient: Tensor) -> None:
+                if self._in_step:
+                    self.mark("gradients", [gradient], path)
 
-        for parameter in parameters:
+            def on_accumulated(parameter: Tensor) -> None:
+                gradient = parameter.grad
+                if not self._in_step or gradient is None:
+                    return
+                if gradient.untyped_storage().nbytes() > gradient.nbytes:
+                    self.mark("communication", [gradient])
+
+            parameter.register_hook(on_gradient)
+            parameter.register_post_accumulate_grad_hook(on_accumulated)
+
+        for name, parameter in module.named_parameters():
             if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(mark_gradient)
+                watch(parameter, name.rpartition(".")[0])
+
+    def watch_modules(self, module: nn.Module) -> None:
+        """Tells which of its submodules made what. A recomputed layer counts as the layer."""
+        ledger = self._ledger
+        outer: list[str] = []
+
+        def watch(submodule: nn.Module, path: str) -> None:
+            def enter(*_: object) -> None:
+                outer.append(ledger.module)
+                ledger.module = path
+
+            def leave(*_: object) -> None:
+                ledger.module = outer.pop()
+
+            submodule.register_forward_pre_hook(enter)
+            submodule.register_forward_hook(leave, always_call=True)
+
+        for path, submodule in module.named_modules():
+            watch(submodule, path)
 
     @contextmanager
     def step(self) -> Iterator[list[StepMemory]]:
@@ -125,7 +160,10 @@ class TensorTracker(TorchDispatchMode):
                 self._see_all(item, category)
 
     def _see(self, tensor: Tensor, category: str | None) -> int | None:
-        """Enters the tensor's storage if it is new; returns its key, None where it has none."""
+        """Enters the tensor's storage if it is new; returns its key, None where it has none or
+        lies on another device."""
+        if self._device is not None and tensor.device != self._device:
+            return None
         try:
             storage = tensor.untyped_storage()
         except NotImplementedError:  # a sparse tensor

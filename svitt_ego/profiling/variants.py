@@ -4,7 +4,8 @@ Edge sparsity saves stored activations only against attention that stores its pr
 comparison with one kind of dense attention alone would mislead.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from svitt_ego.config.load import recipe_from_tree
 from svitt_ego.config.schema import Recipe
@@ -65,6 +66,50 @@ def variants_of(recipe: Recipe) -> list[RecipeVariant]:
             )
         )
     return variants
+
+
+def comparison_variants(
+    recipes: Sequence[Recipe],
+    frames: Sequence[int] | None = None,
+    micro_batches: Sequence[int] | None = None,
+    policies: Sequence[str] | None = None,
+) -> list[RecipeVariant]:
+    """The first recipe with its dense opponents, then the other recipes, for all frames,
+    micro-batches and recomputation policies; what is not given is the recipes' own.
+
+    Names and titles tell them apart: what the first of a list has goes without saying.
+
+    Raises:
+        ConfigError: a recipe's model cannot take so many or so few frames.
+    """
+    found: list[RecipeVariant] = []
+    for count in frames or [recipes[0].data.frames]:
+        for number, recipe in enumerate(recipes):
+            training = recipe.training
+            table_frames = max(*(frames or [0]), count, recipe.model.video.max_frames)
+            for batch in micro_batches or [training.micro_batch_size]:
+                for policy in policies or [training.recompute.what]:
+                    said = [recipe.name] if number else []
+                    said += [f"{batch} anchors"] if batch != (micro_batches or [batch])[0] else []
+                    said += [f"{policy} recomputed"] if policy != "none" else []
+                    changes = {
+                        "micro_batch_size": batch,
+                        "recompute": training.recompute.model_copy(update={"what": policy}),
+                    }
+                    changed = recipe.model_copy(
+                        update={"training": training.model_copy(update=changes)}
+                    )
+                    own = variants_of(with_frames(changed, count, table_frames))
+                    found += [_qualified(v, said) for v in (own[-1:] if number else own)]
+    return found
+
+
+def _qualified(variant: RecipeVariant, said: Sequence[str]) -> RecipeVariant:
+    if not said:
+        return variant
+    name = "+".join([variant.name, *(word.replace(" ", "_") for word in said)])
+    title = ", ".join([variant.title, *said])
+    return replace(variant, name=name, title=title)
 
 
 def with_frames(recipe: Recipe, frames: int, table_frames: int) -> Recipe:

@@ -1,5 +1,6 @@
 """The DeepSpeed engine of a run."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ def build_engine(
     optimizer = build_optimizer(
         task,
         settings,
-        fused=get_accelerator().device_name() == "cuda",
+        fused=get_accelerator().device_name() != "cpu",
         guarded=zero_stage_of(config) == 0 and precision_of(config) == "fp32",
     )
     total_steps = recipe.training.epochs * steps_per_epoch
@@ -53,14 +54,16 @@ def leave_stopping_to_the_run(engine: Any) -> None:
         scaler.raise_error_at_min_scale = False
 
 
-def memory_recorder(engine: Any, model: nn.Module, device: torch.device) -> MemoryRecorder:
+def memory_recorder(
+    engine: Any, model: nn.Module, device: torch.device, snapshot_file: Path | None = None
+) -> MemoryRecorder:
     """A recorder that knows which tensors outlive a step, the optimiser's and ZeRO's included."""
-    recorder = MemoryRecorder.for_device(device)
+    recorder = MemoryRecorder.for_device(device, snapshot_file)
     recorder.register("parameters", model.parameters)
     recorder.register("buffers", model.buffers)
     recorder.register("optimizer_states", lambda: _optimizer_tensors(engine))
     recorder.register("gradients", lambda: _partitioned_gradients(engine))
-    recorder.watch_gradients(model.parameters())
+    recorder.watch(model)
     return recorder
 
 

@@ -40,6 +40,7 @@ def pretrain(
     output_dir: str | Path,
     resume: bool = False,
     max_steps: int | None = None,
+    memory_snapshot: bool = False,
 ) -> None:
     """Train to the end of the recipe's epochs, or to step `max_steps`, and leave a checkpoint.
 
@@ -50,6 +51,7 @@ def pretrain(
         output_dir: the run directory.
         resume: continue from the newest whole checkpoint there, or start where there is none.
         max_steps: stop after this step; the schedule still spans all epochs.
+        memory_snapshot: on CUDA, leave each rank's allocator history in the run directory.
 
     Raises:
         ConfigError: the input cannot be used; one line.
@@ -135,8 +137,9 @@ def pretrain(
         start.recipe, run, engine, model, device, sampler.steps_per_epoch, about, stop
     )
     loader = build_loader(start.recipe, table, tokenizer, rank, world_size, start.step)
+    snapshot = run.path / f"memory-rank{rank}.pickle" if memory_snapshot else None
     with deaf_workers(loader) as batches:
-        trainer.run(batches, start.step, last_step)
+        trainer.run(batches, start.step, last_step, snapshot)
     if lock:
         lock.close()
 

@@ -76,8 +76,9 @@ def train_step(
             with recorder.phase("forward"):
                 cached = _cache_contrastive(engine.module, taken, draws, device)
         for batch, draw, contrastive in zip(taken, draws, cached, strict=True):
-            batch = batch.to(device)
-            recorder.mark("inputs", batch.tensors())
+            with recorder.phase("data"):
+                batch = batch.to(device)
+                recorder.mark("inputs", batch.tensors())
             with recorder.phase("forward"):
                 loss = engine(batch, draw, OfStep(masked_tokens, contrastive))
                 losses.append(loss.detached())
@@ -161,7 +162,15 @@ def step_record(
     }
     peaks = [rank.memory.get("peak_bytes", 0) for rank in of_ranks]
     largest = max(range(len(peaks)), key=peaks.__getitem__)
-    return record | of_ranks[largest].memory | {"peak_rank": largest, "rank_peak_bytes": peaks}
+    return (
+        record
+        | of_ranks[largest].memory
+        | {
+            "peak_rank": largest,
+            "rank_peak_bytes": peaks,
+            "rank_peak_bytes_mean": sum(peaks) / len(peaks),
+        }
+    )
 
 
 def _mean_losses(losses: Sequence[Losses]) -> dict[str, float | None]:

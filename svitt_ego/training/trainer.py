@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,14 +61,20 @@ class Trainer:
         self.metrics = MeanLosses()
         self.monitor = Monitor(engine)
 
-    def run(self, batches: Iterator[Batch], first_step: int, last_step: int) -> None:
-        """Steps `first_step` + 1 to `last_step`.
+    def run(
+        self,
+        batches: Iterator[Batch],
+        first_step: int,
+        last_step: int,
+        snapshot_file: Path | None = None,
+    ) -> None:
+        """Steps `first_step` + 1 to `last_step`; `snapshot_file` takes the allocator's history.
 
         Raises:
             TooManyFaults, TooManySkippedSteps, CheckpointNotWritten, Interrupted: see `pretrain`.
         """
         training = self.recipe.training
-        recorder = memory_recorder(self.engine, self.model, self.device)
+        recorder = memory_recorder(self.engine, self.model, self.device, snapshot_file)
         records = RecordWriter(self.directory.records_file) if self.rank == 0 else None
         steps = tqdm(
             range(first_step + 1, last_step + 1),

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from svitt_ego.config import ConfigError
 from svitt_ego.profiling.recorder import (
     AllocatorRecorder,
     MemoryRecorder,
@@ -32,7 +33,7 @@ def test_the_base_changes_and_records_nothing():
     model = nn.Linear(8, 8)
     recorder = MemoryRecorder()
     recorder.register("parameters", lambda: pytest.fail("nobody should ask"))
-    recorder.watch_gradients(model.parameters())
+    recorder.watch(model)
     assert run_step(recorder, model) == run_step(MemoryRecorder.for_device(CPU), model)
     assert recorder.last == {}
     assert not model.weight._post_accumulate_grad_hooks
@@ -42,7 +43,7 @@ def test_record_of_a_cpu_step():
     model = nn.Linear(8, 8)
     recorder = MemoryRecorder.for_device(CPU)
     recorder.register("parameters", model.parameters)
-    recorder.watch_gradients(model.parameters())
+    recorder.watch(model)
     run_step(recorder, model)
     record = json.loads(json.dumps(recorder.last))
     assert record["counter"] == "tracked tensors"
@@ -129,3 +130,52 @@ def test_high_water_mark(tmp_path: Path):
     status.write_text("Name:\tpython\nVmPeak:\t  9 kB\nVmHWM:\t  1234 kB\nVmRSS:\t 1000 kB\n")
     assert high_water(status) == {"rss_high_water_bytes": 1234 * 1024}
     assert high_water(tmp_path / "missing") == {}
+
+
+class History:
+    """`torch.cuda.memory`, as far as snapshots go."""
+
+    def __init__(self) -> None:
+        self.entries, self.written = 0, []
+
+    def _record_memory_history(self, max_entries: int) -> None:
+        self.entries = max_entries
+
+    def _dump_snapshot(self, path: str) -> None:
+        self.written.append(path)
+
+
+def test_running_out_of_memory_says_what_to_change_and_leaves_the_history(tmp_path: Path):
+    allocator = FakeAllocator()
+    allocator.memory = History()
+    allocator.memory_allocated = lambda device: 3 * 2**30
+    recorder = AllocatorRecorder(CPU, allocator, tmp_path / "memory-rank0.pickle")
+    assert allocator.memory.entries > 0
+    with (
+        pytest.raises(ConfigError, match=r"phase backward with 3.00 GiB.*micro_batch_size"),
+        recorder.step(),
+    ):
+        with recorder.phase("forward"):
+            pass
+        with recorder.phase("backward"):
+            raise torch.OutOfMemoryError
+    assert allocator.memory.written == [str(tmp_path / "memory-rank0.pickle")]
+    assert recorder.last == {}
+
+
+def test_modules_of_the_peak():
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Sequential(nn.Linear(32, 4)))
+    recorder = MemoryRecorder.for_device(CPU)
+    recorder.register("parameters", model.parameters)
+    recorder.watch(model)
+    run_step(recorder, model)
+    modules = recorder.last["peak_bytes_by_module"]
+    # ReLU's output is kept by itself and as the next layer's input: one storage, made by ReLU
+    assert modules["1"]["activations"] == 4 * 16 * 32
+    whole = {}
+    for split in modules.values():
+        for category, size in split.items():
+            whole[category] = whole.get(category, 0) + size
+    assert whole == recorder.last["peak_bytes_by_category"]
+    run_step(recorder, model)
+    assert "peak_bytes_by_module" not in recorder.last  # no higher than before

@@ -28,6 +28,7 @@ def variant(name: str, frames: int, activations: int, loss: float = 3.25) -> dic
         "parameters": 2**18,
         "peak_bytes": sum(split.values()),
         "peak_bytes_by_category": split,
+        "peak_bytes_by_module": {"": {"parameters": 2**20}, "video.layers.0": split},
         "phases": {"forward": {"peak_bytes": 1}, "backward": {"peak_bytes": 2}},
         "step_s": 0.5,
         "step_s_each": [0.5],

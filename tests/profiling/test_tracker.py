@@ -35,7 +35,7 @@ def tracker_of(model: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     tracker.register(
         "gradients", lambda: (p.grad for p in model.parameters() if p.grad is not None)
     )
-    tracker.watch_gradients(model.parameters())
+    tracker.watch_gradients(model)
     if optimizer:
         tracker.register(
             "optimizer_states",

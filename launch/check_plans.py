@@ -1,0 +1,48 @@
+"""Hold predicted memory against real, tracked steps on this machine's CPU; leaves check.json and
+check.md.
+
+python launch/check_plans.py --output-dir runs/plan
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from svitt_ego.command_line import one_line_errors
+from svitt_ego.durable_files import prepare_folder_of, write_atomically
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--output-dir", type=Path, default=Path("runs/plan"), help="for the table")
+    parser.add_argument("--page", type=Path, help="page whose table to replace, docs/memory.md")
+    arguments = parser.parse_args()
+    with one_line_errors():
+        run(arguments.output_dir, arguments.page)
+
+
+def run(directory: Path, page: Path | None) -> None:
+    prepare_folder_of(directory / "check.json")
+    from svitt_ego.profiling.planning.check import CASES, check, markdown
+    from svitt_ego.profiling.planning.document import replace_section
+
+    rows = []
+    with tqdm(CASES, desc="checks", unit="case") as cases:
+        for case in cases:
+            cases.set_postfix_str(case.name)
+            rows += check([case])
+    result = [asdict(row) | {"error": row.error} for row in rows]
+    write_atomically(directory / "check.json", json.dumps(result, indent=1) + "\n")
+    write_atomically(directory / "check.md", markdown(rows) + "\n")
+    if page:
+        replace_section(page, "checks", markdown(rows))
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()

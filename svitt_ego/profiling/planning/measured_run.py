@@ -1,0 +1,92 @@
+"""The training step of a run on this machine's CPU, real and tracked: what a plan is held against.
+
+    python -m svitt_ego.profiling.planning.measured_run RECIPE.yaml CONFIG.json RESULT.json
+
+is one rank of such a run; `measure` starts them all.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from itertools import repeat
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import yaml
+
+from svitt_ego.config import load_recipe
+from svitt_ego.config.schema import Recipe
+from svitt_ego.training.free_port import free_port
+
+LIMIT_S = 600
+
+
+def measure(recipe: Recipe, config: dict[str, Any], world_size: int) -> dict[str, Any]:
+    """`peak_bytes` and `peak_bytes_by_category` of the rank that needs most, in the second step,
+    on random clips and words.
+
+    Raises:
+        RuntimeError: a rank failed; with what it said last.
+    """
+    with TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("recipe.yaml", "config.json", "result.json")]
+        files[0].write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+        files[1].write_text(json.dumps(config), encoding="utf-8")
+        shared = {
+            "WORLD_SIZE": str(world_size),
+            "LOCAL_SIZE": str(world_size),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free_port()),
+        }
+        ranks = [
+            subprocess.Popen(
+                [sys.executable, "-m", __spec__.name, *map(str, files)],
+                env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(world_size)
+        ]
+        said = [rank.communicate(timeout=LIMIT_S)[1] for rank in ranks]
+        for rank, text in zip(ranks, said, strict=True):
+            if rank.returncode:
+                raise RuntimeError(f"a measured rank failed: {text.strip().splitlines()[-1:]}")
+        return json.loads(files[2].read_text(encoding="utf-8"))
+
+
+def _run_rank(recipe_file: str, config_file: str, result_file: str) -> None:
+    from svitt_ego.models import SViTTEgo
+    from svitt_ego.training.accelerator import start_distributed
+    from svitt_ego.training.agreement import to_rank_0
+    from svitt_ego.training.engine import build_engine, memory_recorder
+    from svitt_ego.training.rehearsal import SPECIAL_TOKENS, random_batch
+    from svitt_ego.training.step import train_step
+    from svitt_ego.training.task import PretrainingTask
+
+    recipe = load_recipe(recipe_file, [])
+    config = json.loads(Path(config_file).read_text(encoding="utf-8"))
+    device = start_distributed()
+    torch.manual_seed(recipe.seed)
+    model = SViTTEgo(recipe.model, recipe.training.recompute)
+    task = PretrainingTask(model, recipe.objectives, SPECIAL_TOKENS)
+    engine = build_engine(task, recipe, config, steps_per_epoch=1000)
+    recorder = memory_recorder(engine, model, device)
+    batches = repeat(random_batch(recipe, recipe.seed + engine.global_rank))
+    micro_steps = recipe.training.gradient_accumulation_steps
+    over_step = recipe.training.contrastive_batch == "step"
+    for step in (1, 2):
+        own = train_step(
+            engine, batches, micro_steps, over_step, recipe.seed, step, recorder, device
+        )
+    of_ranks = to_rank_0(own.memory)
+    if of_ranks:
+        largest = max(of_ranks, key=lambda memory: memory["peak_bytes"])
+        Path(result_file).write_text(json.dumps(largest), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _run_rank(*sys.argv[1:])

@@ -1,0 +1,143 @@
+"""The training step of a run, DeepSpeed included, on fake tensors."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import repeat
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from svitt_ego.config.schema import Recipe
+from svitt_ego.models import SViTTEgo
+from svitt_ego.profiling.ledger import StepMemory
+from svitt_ego.profiling.planning.fake_gpu import GPU, HOST, fake_machine
+from svitt_ego.profiling.recorder import MemoryRecorder
+from svitt_ego.profiling.tracker import TensorTracker
+from svitt_ego.training.deepspeed_config import precision_of
+from svitt_ego.training.engine import build_engine, memory_recorder
+from svitt_ego.training.rehearsal import SPECIAL_TOKENS, random_batch
+from svitt_ego.training.step import train_step
+from svitt_ego.training.task import PretrainingTask
+
+TORCH_TYPE = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step of one rank."""
+
+    memory: StepMemory
+    """Of the device."""
+    host_bytes: int
+    """Tensors that stay in the host's memory: what is offloaded, and the batch."""
+    flops: int
+    """Of matrix products, recomputed ones included; those inside FlexAttention are not seen."""
+    parameters: int
+    """Weights of the model, all ranks' together."""
+
+
+class PlannedRun:
+    """A run's engine on fake tensors, ready to take steps of any micro-batch. Use it in a `with`:
+    it owns the process group meanwhile.
+
+    Args:
+        config: the resolved DeepSpeed config.
+        device: `GPU`, or `HOST` to plan a run on this machine's CPU.
+    """
+
+    def __init__(
+        self, recipe: Recipe, config: dict[str, Any], world_size: int, device: torch.device = GPU
+    ) -> None:
+        self.recipe, self.config = recipe, config
+        self.world_size, self.device = world_size, device
+        self._stack = ExitStack()
+        self._steps = 0
+
+    def __enter__(self) -> "PlannedRun":
+        model = self._weightless_model()
+        with ExitStack() as stack:
+            length = self.recipe.data.max_text_tokens
+            # [CLS] and [SEP] are never masked
+            words = self.recipe.objectives.mlm.mask_probability * (length - 2) / length
+            stack.enter_context(fake_machine(self.device, self.world_size, words))
+            self._host = TensorTracker(device=HOST)
+            if self.device != HOST:
+                stack.enter_context(self._host)
+            self._build(model.to_empty(device=self.device))
+            self._take(1, MemoryRecorder())
+            self._recorder = memory_recorder(self._engine, self._task.model, self.device)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def step(self, micro_batch: int) -> PlannedStep:
+        """A step of so many anchors, after the optimiser has made its states.
+
+        Raises:
+            RuntimeError: PyTorch refuses the step.
+        """
+        with FlopCount() as counter:
+            self._take(micro_batch, self._recorder)
+        memory = self._recorder.memory
+        assert memory is not None
+        return PlannedStep(memory, self._host.live_bytes, counter.flops, self._parameters)
+
+    def _weightless_model(self) -> SViTTEgo:
+        with torch.device("meta"):
+            model = SViTTEgo(self.recipe.model, self.recipe.training.recompute)
+        return model.to(TORCH_TYPE[precision_of(self.config)])
+
+    def _build(self, model: SViTTEgo) -> None:
+        self._parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._task = PretrainingTask(model, self.recipe.objectives, SPECIAL_TOKENS)
+        # DeepSpeed casts and moves the module, which fake parameters refuse; it is there already
+        self._task._apply = lambda function, recurse=True: self._task
+        self._engine = build_engine(self._task, self.recipe, self.config, steps_per_epoch=1000)
+
+    def _take(self, micro_batch: int, recorder: MemoryRecorder) -> None:
+        self._steps += 1
+        training = self.recipe.training
+        train_step(
+            self._engine,
+            self._batches(micro_batch),
+            training.gradient_accumulation_steps,
+            training.contrastive_batch == "step",
+            self.recipe.seed,
+            self._steps,
+            recorder,
+            self.device,
+        )
+
+    def _batches(self, micro_batch: int) -> Iterator[Any]:
+        training = self.recipe.training.model_copy(update={"micro_batch_size": micro_batch})
+        return repeat(random_batch(self.recipe.model_copy(update={"training": training}), 0))
+
+
+class FlopCount(TorchDispatchMode):
+    """Operations of matrix products. PyTorch's own `FlopCounterMode` also watches modules, by hooks
+    that hold on to recomputed activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if func is torch.ops.aten.baddbmm_.default:  # not in the registry
+            batch, rows, inner = args[1].shape
+            self.flops += 2 * batch * rows * inner * args[2].shape[2]
+        elif func._overloadpacket in flop_registry:
+            self.flops += flop_registry[func._overloadpacket](*args, **kwargs, out_val=result)
+        return result

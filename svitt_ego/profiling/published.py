@@ -1,0 +1,27 @@
+"""What the paper reports, and what the original code holds when its tensors are tracked.
+
+SViTT-Ego's paper gives peaks per GPU (8 clips on each of 8 GPUs of 12 GB, fp16). The original code
+was tracked at the paper's recipe on a CPU: batch 8, 4 frames, bf16 autocast on fp32 weights, AdamW,
+all three losses, without scene-aware negatives.
+"""
+
+from dataclasses import dataclass
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Published:
+    title: str
+    reported_gb: float | None
+    """10^9 bytes, as the paper prints them; None: it does not."""
+    tracked_bytes: int
+    activation_bytes: int
+
+
+PUBLISHED = (
+    Published("original, dense", None, 10464 * MIB, 7584 * MIB),
+    Published("original, dense + token drop", None, 7543 * MIB, 4676 * MIB),
+    Published("original, sparse (1, 3, 56) + token drop", 8.76, 6978 * MIB, 4111 * MIB),
+    Published("original, sparse (1, 5, 56) + token drop", 9.61, 7787 * MIB, 4921 * MIB),
+)

@@ -1,0 +1,53 @@
+"""launch/plan_memory.py as a user runs it."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[3] / "launch" / "plan_memory.py"
+TINY = (
+    "model.video.layers=2",
+    "model.video.node_sparsity.layers=[0]",
+    "model.video.image_size=48",
+    "model.video.edge_sparsity.block_size=3",
+    "model.text.layers=1",
+)
+
+
+def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    overrides = [f"--set={override}" for override in TINY]
+    config = ("--recipe", "demo", "--deepspeed_config", "ds_configs/zero2_fp16.json")
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *config, *overrides, *arguments])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+
+
+def test_plans_a_recipe(tmp_path: Path, monkeypatch, capsys):
+    out = tmp_path / "new" / "plan.json"
+    size = ("--gpus", "2", "--gpu-memory", "1GiB", "--micro-batch", "4", "--json", str(out))
+    run_command(monkeypatch, *size)
+    text = capsys.readouterr().out
+    assert "fits: yes" in text and "largest micro-batch that fits: " in text and "assumed:" in text
+    result = json.loads(out.read_text())
+    assert result["fits"] and result["largest_micro_batch"] >= 4 and result["clips"] == 8
+    assert sum(result["categories"].values()) == result["peak_bytes"]
+    assert result["assumptions"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gpu-memory", "12"], "'12': must be a number with a unit, such as 12GiB"),
+        (["--gpu-memory", "12GiB", "--micro-batch", "0"], "must be a whole number above 0"),
+        (["--gpu-memory", "12GiB", "--set", "no.such=1"], "unknown key"),
+        (["--gpu-memory", "512MiB"], "never fits into such a GPU"),
+    ],
+)
+def test_mistakes_are_one_line(monkeypatch, capsys, arguments, message):
+    with pytest.raises(SystemExit) as ending:
+        run_command(monkeypatch, *arguments)
+    assert ending.value.code == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
