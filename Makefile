@@ -33,7 +33,7 @@ faults: .venv/installed  ## kill, damage and fill up real runs, and see that the
 	$(BIN)/python launch/faults.py
 
 memory-report: .venv/installed  ## memory of the demo's step, dense and sparse, 4 and 8 frames: a page
-	$(BIN)/python launch/compare_memory.py --recipe demo --frames 4 8 --steps 2 --recompute none layers \
+	$(BIN)/python launch/compare_memory.py --recipe demo --frames 4 8 --micro-batch 4 --steps 1 --recompute none layers \
 		--output-dir runs/memory-report
 
 plan: .venv/installed  ## predict what the paper's recipes need on small GPUs: runs/plan/table.json

@@ -34,6 +34,7 @@ COLORS = {
 }
 LINES = ("#3d6fb4", "#e8833a", "#2f9183", "#a45fb0")
 DASHES = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
+MARKERS = "osD^"
 """Besides colour, so that lines on top of each other can be told apart."""
 SMALLEST_SHARE = 0.003
 """Categories below this share of every total have no width to speak of, so no legend either."""
@@ -145,15 +146,16 @@ def _mark_phases(axes: Axes, phases: Sequence[tuple[str, float, float]], longest
 @matplotlib.rc_context(STYLE)
 def growth_with_frames(results: Sequence[dict[str, Any]]) -> Figure:
     """Peak against frames, one line per variant."""
-    figure = _figure(3.6)
+    names = list(dict.fromkeys(result["name"] for result in results))
+    figure = _figure(2.8 + 0.2 * len(names))
     axes = figure.subplots()
     unit, size = unit_for(max(result["peak_bytes"] for result in results))
-    names = list(dict.fromkeys(result["name"] for result in results))
     for number, name in enumerate(names):
         own = sorted((r for r in results if r["name"] == name), key=lambda r: r["frames"])
         frames = [r["frames"] for r in own]
         peaks = [r["peak_bytes"] / size for r in own]
-        style = {"color": LINES[number % 4], "ls": DASHES[number % 4], "marker": "o"}
+        style = {"color": LINES[number % 4], "ls": DASHES[number % 4]}
+        style["marker"] = MARKERS[number // 4 % len(MARKERS)]
         exponent = fitted_exponent(frames, [r["peak_bytes"] for r in own])
         label = f"{own[0]['title']}: frames^{exponent:.2f}"
         (line,) = axes.plot(frames, peaks, **style, lw=1.8, ms=5, label=label)
