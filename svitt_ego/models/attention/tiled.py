@@ -20,6 +20,9 @@ TILE_BYTES = {"cpu": 4 << 20, "cuda": 128 << 20}
 LEAST_QUERIES = 64
 """Of a tile: fewer make slow matrix products."""
 
+LEAST_HEADS = 4
+"""Of a tile: the bias is looked up, and its gradient added, in parallel over heads."""
+
 KEPT_INDICES = 3
 """Of [CLS], of all whole blocks, of the shorter last one: the tiles of a short clip."""
 
@@ -130,11 +133,12 @@ class _Plan:
         """Of tiles. Softmax computes in `sum_dtype` whatever the type of its input and output."""
         budget = TILE_BYTES["cuda" if q.is_cuda else "cpu"] // self.dtype.itemsize
         row = tokens if pattern is None else 1 + pattern.shape[1] * block_size
-        # Whole heads first, so that a head's keys have their gradient from one tile; then all
-        # samples, which may share the bias; then heads.
+        # Whole heads first, so that a head's keys have their gradient from few tiles; then all
+        # samples, which may share the bias; then more heads.
         samples = _even_share(batch, budget // (queries * row))
-        some_heads = _even_share(heads, budget // (samples * queries * row))
-        scores = max(budget, row * min(queries, LEAST_QUERIES))
+        at_once = max(LEAST_HEADS, budget // (samples * queries * row))
+        some_heads = _even_share(heads, at_once)
+        scores = max(budget // (samples * some_heads), row * min(queries, LEAST_QUERIES))
         if pattern is None:
             self.tiles = dense_tiles(queries, tokens, scores)
         else:

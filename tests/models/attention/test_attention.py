@@ -21,6 +21,7 @@ def tiles(request, monkeypatch):
 def cut_finely(monkeypatch, tile_bytes):
     monkeypatch.setitem(tiled.TILE_BYTES, "cpu", tile_bytes)
     monkeypatch.setattr(tiled, "LEAST_QUERIES", 1)
+    monkeypatch.setattr(tiled, "LEAST_HEADS", 1)
 
 
 def gradients(out, case, seed=1):
