@@ -22,7 +22,7 @@ _SHORTEST_CHUNK, _LONGEST_CHUNK = 0.75, 1.25
 def check_data_paths(recipe: Recipe) -> None:
     """
     Raises:
-        ConfigError: the a file or the video root is missing; names key and path.
+        ConfigError: a file or the video root is missing; names key and path.
         DecoderError: no usable decoder is installed.
     """
     files = {
