@@ -73,24 +73,15 @@ def _chunk(job: ChunkJob, frames: int, size_bytes: int, sha256: str) -> Chunk:
 
 def _encode(job: ChunkJob, settings: Settings, path: Path) -> int:
     """Returns the number of frames written."""
-    options = {
-        "preset": settings.preset,
-        "crf": str(settings.crf),
-        "g": str(settings.key_frame_every),
-        "keyint_min": str(settings.key_frame_every),
-        "sc_threshold": "0",  # no key frames but those
-        # always three frames between others that no frame refers to: a reader leaves them out
-        "bf": "3",
-        "b_strategy": "0",
-        "b-pyramid": "none",
-    }
     written = 0
     output = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
     try:
         stream = None
         for frame in _frames(job, settings):
             if stream is None:
-                stream = output.add_stream("libx264", rate=settings.fps, options=options)
+                stream = output.add_stream(
+                    "libx264", rate=settings.fps, options=settings.encoder_options
+                )
                 stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
                 stream.codec_context.thread_count = 1  # chunks are made side by side
                 stream.codec_context.time_base = Fraction(1, settings.fps)

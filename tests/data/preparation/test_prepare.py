@@ -142,7 +142,7 @@ def test_a_bad_source_is_named_and_the_others_are_made(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_what_cannot_be_is_one_line(tmp_path):
+def test_what_cannot_be_is_one_line(tmp_path, monkeypatch):
     source, dest = tmp_path / "source", tmp_path / "dest"
     with pytest.raises(ConfigError, match="source: no such folder"):
         prepare(source, dest)
@@ -155,11 +155,27 @@ def test_what_cannot_be_is_one_line(tmp_path):
     prepare(source, dest)
     with pytest.raises(ConfigError, match=r"prepared with fps = 10, now it is 5"):
         prepare(source, dest, Settings(**{**vars(SMALL), "fps": 5}))
+    with monkeypatch.context() as patched:
+        noted = {**SMALL.encoder_options, "bf": "2"}
+        patched.setattr(Settings, "encoder_options", property(lambda self: noted))
+        with pytest.raises(ConfigError, match=r"prepared with encoder_options = .*'bf': '3'"):
+            prepare(source, dest)
+    manifest = dest / "manifest.jsonl"
+    for text in ("[1]", "{}", '{"settings": 3}', '{"settings": {}}\n[1]'):
+        manifest.write_text(text + "\n")
+        with pytest.raises(ConfigError, match=r"manifest\.jsonl: not a manifest"):
+            prepare(source, dest)
+    manifest.unlink()
     write_video(source / "a.mkv", 30, 10)
     with pytest.raises(ConfigError, match="have one name"):
         prepare(source, dest)
-    with pytest.raises(ConfigError, match="whole number of frames"):
-        Settings(chunk_s=0.05)
+    for chunk_s in (0.05, -2.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="whole number of frames"):
+            Settings(chunk_s=chunk_s)
+    with pytest.raises(ConfigError, match="preset = 'nonsense': must be one of ultrafast"):
+        Settings(preset="nonsense")
+    with pytest.raises(ConfigError, match="crf = 99: must be at most 51"):
+        Settings(crf=99)
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
