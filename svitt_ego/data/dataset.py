@@ -106,7 +106,7 @@ class EgoClipDataset(Dataset[Sample]):
         if contrastive.scene_negatives:
             self._negatives = SceneNegatives(table, left_out=self._is_skipped)
         if contrastive.action_positives:
-            self._positives = ActionPositives(table)
+            self._positives = ActionPositives(table, left_out=self._is_skipped)
 
     def __len__(self) -> int:
         return len(self.table)
