@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -140,6 +141,18 @@ def test_a_bad_source_is_named_and_the_others_are_made(tmp_path, capfd):
     assert numbers_at(SMALL, dest, "good", [0.55]) == [5] and good.is_file()
     assert "text.mp4: corrupt" in prepared.summary()
     assert capfd.readouterr().err == ""
+
+
+def test_a_length_that_no_video_has_is_a_bad_source(tmp_path):
+    """Else a damaged head would ask for millions of chunks."""
+    path = write_video(tmp_path / "source" / "long.mkv", 30, 10)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\x44\x89\x88") + 3  # Matroska's Duration, a double
+    content[place : place + 8] = struct.pack(">d", 1e13)  # ms
+    path.write_bytes(content)
+    prepared = prepare(tmp_path / "source", tmp_path / "dest")
+    assert [problem.cause for problem in prepared.problems] == ["corrupt"]
+    assert prepared.chunks == 0
 
 
 def test_what_cannot_be_is_one_line(tmp_path, monkeypatch):
