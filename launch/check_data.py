@@ -11,7 +11,7 @@ from svitt_ego.command_line import add_overrides, one_line_errors, positive
 from svitt_ego.config import load_recipe
 from svitt_ego.data.checking import check_data
 from svitt_ego.data.metadata import ClipTable
-from svitt_ego.data.paths import check_video_root
+from svitt_ego.data.paths import check_video_root, check_videos_found
 from svitt_ego.data.skip_list import write_skip_list
 from svitt_ego.data.worker_pool import usable_cpus
 from svitt_ego.durable_files import prepare_folder_of
@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     problems, skip_list = (arguments.output_dir / n for n in ("problems.tsv", "skip_list.txt"))
     prepare_folder_of(problems)
     table = ClipTable.open(data.metadata, data.strict, progress=True)
+    check_videos_found(table, data.videos)
     checked = check_data(table, data.videos, arguments.mode, arguments.workers)
     checked.write(problems)
     write_skip_list(skip_list, table, checked.unreadable_rows.tolist())

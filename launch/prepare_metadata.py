@@ -5,7 +5,6 @@ python launch/prepare_metadata.py data/egoclip/egoclip.csv
 """
 
 import argparse
-import shutil
 import time
 from pathlib import Path
 
@@ -33,9 +32,9 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
     folder = prepared_folder(arguments.metadata)
-    if arguments.force and arguments.metadata.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-    table = ClipTable.open(arguments.metadata, arguments.strict, progress=True)
+    table = ClipTable.open(
+        arguments.metadata, arguments.strict, progress=True, anew=arguments.force
+    )
     if arguments.verify and (damaged := table.manifest.damaged(folder)):
         raise ConfigError(f"{folder}: {', '.join(damaged)} changed on disk: convert with --force")
     manifest = table.manifest

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from svitt_ego.command_line import one_line_errors, positive
 from svitt_ego.data.preparation.prepare import prepare_videos
-from svitt_ego.data.preparation.settings import Settings
+from svitt_ego.data.preparation.settings import PRESETS, Settings
 from svitt_ego.data.worker_pool import usable_cpus
 
 HELP = {
@@ -24,6 +24,7 @@ HELP = {
     "preset": "x264's speed: slower ones make smaller files",
 }
 TYPES = {"chunk_s": float, "layout": str, "preset": str}
+CHOICES = {"layout": ("index", "start_second", "whole"), "preset": PRESETS}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -37,7 +38,7 @@ def parse_arguments() -> argparse.Namespace:
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
             type=TYPES.get(field.name, positive),
-            choices=("index", "start_second", "whole") if field.name == "layout" else None,
+            choices=CHOICES.get(field.name),
             default=field.default,
             help=f"{HELP[field.name]} (default: {field.default})",
         )
@@ -47,10 +48,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
-    settings = Settings(
-        **{field.name: getattr(arguments, field.name) for field in fields(Settings)}
-    )
     with one_line_errors():
+        settings = Settings(**{f.name: getattr(arguments, f.name) for f in fields(Settings)})
         prepared = prepare_videos(arguments.source, arguments.dest, settings, arguments.workers)
         print(prepared.summary())
         sys.exit(1 if prepared.problems else 0)

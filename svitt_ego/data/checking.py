@@ -131,10 +131,12 @@ def _needs(table: ClipTable, files: VideoFiles) -> _Needs:
     chunk = first[row] + np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
     border_s = np.zeros(len(row)) if files.layout == "whole" else chunk * chunk_s
     until_s = np.minimum(end_s[row] - border_s, chunk_s)
-    videos, chunks = table.video[row].astype(np.int64), chunk
-    keys, file = np.unique(np.stack([videos, chunks]), axis=1, return_inverse=True)
-    paths = [chunk_path(files, table.video_uids[video], int(k)) for video, k in keys.T]
-    return _Needs(row, file.reshape(-1), until_s, chunk == 0, tuple(paths))
+    chunks = int(last.max()) + 1  # of any video, at most
+    keys, file = np.unique(table.video[row].astype(np.int64) * chunks + chunk, return_inverse=True)
+    paths = [
+        chunk_path(files, table.video_uids[key // chunks], key % chunks) for key in keys.tolist()
+    ]
+    return _Needs(row, file, until_s, chunk == 0, tuple(paths))
 
 
 def _inspect(path: Path, files: VideoFiles, mode: Mode) -> float | str:

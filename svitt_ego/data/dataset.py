@@ -1,5 +1,6 @@
 """One training sample: an anchor clip and its companions, decoded and augmented."""
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -21,8 +22,21 @@ from svitt_ego.data.transforms import cut, draw_crop
 from svitt_ego.data.video.clip import read_clip
 from svitt_ego.data.video.errors import VideoError
 
-ATTEMPTS = 20
-"""Clips tried for one place in a batch before the videos as a whole are held to be unreadable."""
+_CHANCE_OF_GIVING_UP = 1e-12
+_FEWEST_ATTEMPTS, _MOST_ATTEMPTS = 20, 10_000
+
+
+def allowed_attempts(max_unreadable_share: float) -> int:
+    """Clips tried for one place in a batch before the videos as a whole are held to be unreadable.
+
+    So many that at the largest share that the recipe allows, a row of failures does not end a run:
+    20 at `data.max_unreadable_share` = 0.1, 263 at 0.9.
+    """
+    if max_unreadable_share == 1:
+        return _MOST_ATTEMPTS
+    share = max(max_unreadable_share, 0.1)
+    needed = math.ceil(math.log(_CHANCE_OF_GIVING_UP) / math.log(share))
+    return min(max(needed, _FEWEST_ATTEMPTS), _MOST_ATTEMPTS)
 
 
 class Role(IntEnum):
@@ -92,7 +106,7 @@ class EgoClipDataset(Dataset[Sample]):
         if contrastive.scene_negatives:
             self._negatives = SceneNegatives(table, left_out=self._is_skipped)
         if contrastive.action_positives:
-            self._positives = ActionPositives(table)
+            self._positives = ActionPositives(table, left_out=self._is_skipped)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -100,7 +114,7 @@ class EgoClipDataset(Dataset[Sample]):
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """
         Raises:
-            UnreadableVideos: `ATTEMPTS` clips in a row could not be read.
+            UnreadableVideos: `allowed_attempts` clips in a row could not be read.
         """
         epoch, row = key
         faults: list[Fault] = []
@@ -127,7 +141,8 @@ class EgoClipDataset(Dataset[Sample]):
     ) -> tuple[Clip, bool]:
         """The clip of `row` or of a random row but `never`, and whether it was replaced."""
         first_fault = len(faults)
-        for attempt in range(ATTEMPTS):
+        attempts = allowed_attempts(self._data.max_unreadable_share)
+        for attempt in range(attempts):
             if self._is_skipped is None or not self._is_skipped[row]:
                 try:
                     return self._read(row, (*key, attempt)), attempt > 0
@@ -139,7 +154,7 @@ class EgoClipDataset(Dataset[Sample]):
                 row = self._draw_usable(rng)
         tried = "; ".join(f"{fault.path}: {fault.cause}" for fault in faults[first_fault:][:3])
         raise UnreadableVideos(
-            f"{ATTEMPTS} clips in a row could not be read, so data.videos "
+            f"{attempts} clips in a row could not be read, so data.videos "
             f"(root {self._data.videos.root!r}, layout {self._data.videos.layout!r}) does not fit "
             f"{self.table.path}: {tried}; …"
         )

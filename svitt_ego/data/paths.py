@@ -22,7 +22,7 @@ _SHORTEST_CHUNK, _LONGEST_CHUNK = 0.75, 1.25
 def check_data_paths(recipe: Recipe) -> None:
     """
     Raises:
-        ConfigError: the a file or the video root is missing; names key and path.
+        ConfigError: a file or the video root is missing; names key and path.
         DecoderError: no usable decoder is installed.
     """
     files = {
@@ -84,7 +84,7 @@ def _check_chunk_length(files: VideoFiles, video_uids: Sequence[str]) -> None:
         ):
             raise ConfigError(
                 f"data.videos.chunk_s = {files.chunk_s}: {first} is {length_s:.1f} s long"
-                f"{'' if is_last else f', and {second.name} follows it'}"
+                f"{'' if is_last else f', and {second.name} follows it'}: give the chunks' length"
             )
         opened += 1
         if opened == _OPENED or not is_last:

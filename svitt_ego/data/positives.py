@@ -35,12 +35,17 @@ class _Tags:
 class ActionPositives:
     """Draws positives through the indices of rows by verb and by noun."""
 
-    def __init__(self, table: ClipTable) -> None:
+    def __init__(self, table: ClipTable, left_out: NDArray[np.bool_] | None = None) -> None:
+        """
+        Args:
+            left_out: (rows,), those that are never positives.
+        """
         self._table = table
+        self._left_out = left_out
 
     def draw(self, row: int, rng: np.random.Generator) -> int | None:
-        """Another row that shares a verb and a noun with `row`, all of them equally likely; None
-        if there is none.
+        """Another row that shares a verb and a noun with `row`, all of them equally likely; None if
+        there is none.
 
         Draws from the rows that have the rarer tags until one has a common tag too; only where
         `BLIND_DRAWS` draws find none are all of them looked at.
@@ -58,10 +63,14 @@ class ActionPositives:
             of = int(ends.searchsorted(drawn, side="right"))
             other = int(lists[of][drawn - ends[of]])
             # a row is drawn from as many lists as it has of the rarer tags: make up for it
-            if other != row and common.shared(other) and rng.random() * rare.shared(other) < 1:
+            if other == row or (self._left_out is not None and self._left_out[other]):
+                continue
+            if common.shared(other) and rng.random() * rare.shared(other) < 1:
                 return other
         found = _all_of_both(rare, common)
         found = found[found != row]
+        if self._left_out is not None:
+            found = found[~self._left_out[found]]
         return int(found[rng.integers(len(found))]) if len(found) else None
 
 

@@ -155,3 +155,19 @@ def test_the_command_leaves_a_table_and_a_skip_list_that_a_recipe_takes(
         contrastive=recipe.objectives.contrastive,
     )  # fmt: skip
     assert not any(dataset[(0, row)].faults for row in range(24))
+
+
+def test_the_command_tells_a_wrong_chunk_length_from_bad_clips(recipe, tmp_path):
+    tree = recipe.model_dump(mode="json", exclude_defaults=True)
+    del tree["name"]
+    tree["data"]["videos"]["chunk_s"] = 600.0
+    recipe_file = tmp_path / "own.yaml"
+    recipe_file.write_text(yaml.safe_dump(tree))
+    ended = subprocess.run(
+        [sys.executable, "launch/check_data.py", "--recipe", str(recipe_file),
+         "--output-dir", str(tmp_path / "check")],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith("error: data.videos.chunk_s = 600.0: ")
+    assert not (tmp_path / "check" / "skip_list.txt").exists()

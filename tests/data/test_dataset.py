@@ -7,7 +7,7 @@ import torch
 
 from svitt_ego.config.schema import Contrastive
 from svitt_ego.data.batch import Fault
-from svitt_ego.data.dataset import ATTEMPTS, EgoClipDataset, UnreadableVideos
+from svitt_ego.data.dataset import EgoClipDataset, UnreadableVideos, allowed_attempts
 from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.skip_list import write_skip_list
 from tests.data.ego_files import frame_numbers, write_audio, write_egoclip, write_video
@@ -143,8 +143,27 @@ def test_a_clip_past_the_end_of_its_video_is_replaced(recipe, world, tmp_path):
 
 def test_nothing_readable_gives_up_with_one_error(recipe, tmp_path):
     dataset = dataset_of(recipe, **with_root(recipe, tmp_path))
-    with pytest.raises(UnreadableVideos, match=rf"{ATTEMPTS} clips in a row.*root '{tmp_path}'"):
+    with pytest.raises(UnreadableVideos, match=rf"20 clips in a row.*root '{tmp_path}'"):
         dataset[(0, 0)]
+
+
+def test_a_share_that_the_recipe_allows_does_not_end_a_run():
+    """Giving up by chance: less than once in 10^12 clips, up to a share of 0.99."""
+    for share in (0.0, 0.1, 0.3, 0.5, 0.9, 0.99):
+        assert share ** allowed_attempts(share) < 1e-12 * (1 + 1e-9)
+    assert [allowed_attempts(share) for share in (0.0, 0.1, 0.9, 1.0)] == [20, 20, 263, 10_000]
+
+
+def test_few_readable_clips_are_enough_where_the_recipe_says_so(recipe, tmp_path):
+    lost = [{"video_uid": f"lost{n}", "clip_start": 1, "clip_end": 2} for n in range(70)]
+    there = [{"video_uid": f"video{v}", "clip_start": 1, "clip_end": 2} for v in (0, 2)]
+    table = str(write_egoclip(tmp_path / "egoclip.csv", lost + there))
+    with pytest.raises(UnreadableVideos):
+        list(map(dataset_of(recipe, metadata=table).__getitem__, [(0, row) for row in range(20)]))
+    dataset = dataset_of(recipe, metadata=table, max_unreadable_share=0.98)
+    for row in range(20):
+        sample = dataset[(0, row)]
+        assert {sample.anchor.row, sample.negative.row} == {70, 71}
 
 
 def test_a_positive_shows_the_action_of_its_anchor(recipe):

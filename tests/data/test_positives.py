@@ -36,15 +36,20 @@ def brute_force(table, row):
     }
 
 
+@pytest.mark.parametrize("left_out_share", [0.0, 0.4])
 @pytest.mark.parametrize("blind_draws", [0, 3, 64])
 @pytest.mark.parametrize("classes", [3, 12])
-def test_draws_are_exactly_those_of_the_definition(tmp_path, monkeypatch, classes, blind_draws):
+def test_draws_are_exactly_those_of_the_definition(
+    tmp_path, monkeypatch, classes, blind_draws, left_out_share
+):
     monkeypatch.setattr(positives_module, "BLIND_DRAWS", blind_draws)
-    table = random_table(tmp_path, np.random.default_rng(classes), 80, classes)
-    positives = ActionPositives(table)
+    rng = np.random.default_rng(classes)
+    table = random_table(tmp_path, rng, 80, classes)
+    left_out = rng.random(80) < left_out_share
+    positives = ActionPositives(table, left_out if left_out_share else None)
     found = 0
     for row in range(len(table)):
-        allowed = brute_force(table, row)
+        allowed = brute_force(table, row) - set(np.flatnonzero(left_out).tolist())
         for draw in range(3):
             drawn = positives.draw(row, np.random.default_rng((row, draw)))
             assert drawn in allowed if allowed else drawn is None

@@ -19,6 +19,7 @@ from svitt_ego.data.video.clip import read_clip
 from svitt_ego.data.video.decord_frames import load_decord
 from svitt_ego.data.video.errors import DecoderError, VideoError
 from svitt_ego.data.video.frames import read_frames
+from svitt_ego.data.video.whole_file import decode_whole
 from tests.data.ego_files import frame_numbers, write_audio, write_video
 
 FPS = 10
@@ -140,6 +141,39 @@ def test_a_bad_file_is_our_error_with_path_and_cause(tmp_path, capfd, decoder, k
     assert str(caught.value) == f"{path}: {cause}"
     again = pickle.loads(pickle.dumps(caught.value))  # it comes out of loader workers
     assert (again.path, again.cause) == (path, cause)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_anywhere_in_a_file_is_no_other_error(tmp_path, decoder, seed):
+    """Half of it in the container's head, where damage is most varied."""
+    path = write_video(tmp_path / "uid.mp4", 60, FPS, bf="3", b_strategy="0")
+    good, times_s = path.read_bytes(), np.array([0.5, 3.2, 5.9])
+    head = good.index(b"moov")
+    rng = np.random.default_rng(seed)
+    causes = []
+    for _ in range(40):
+        length = int(rng.choice([1, 4, 40]))
+        place = int(rng.integers(rng.choice([0, head]), len(good) - length))
+        path.write_bytes(good[:place] + rng.bytes(length) + good[place + length :])
+        for read in (
+            lambda: read_frames(path, times_s, decoder),
+            lambda: decode_whole(path, decoder),
+        ):
+            try:
+                read()
+            except VideoError as error:
+                causes.append(error.cause)
+    assert len(causes) > 10
+
+
+def test_names_in_a_file_may_be_of_another_encoding(tmp_path, decoder):
+    path = write_video(tmp_path / "uid.mp4", 30, FPS)
+    content = path.read_bytes()
+    assert b"VideoHandler" in content
+    path.write_bytes(content.replace(b"VideoHandler", "Vidéo Händle".encode("latin-1")))
+    found = read_frames(path, np.array([0.55, 1.25]), decoder)
+    assert frame_numbers(found.transpose(0, 3, 1, 2)) == [5, 12]
+    assert decode_whole(path, decoder).frames == 30
 
 
 def pixels_of_all(path):

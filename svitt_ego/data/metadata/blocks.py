@@ -12,6 +12,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from svitt_ego.data.metadata.lines import (
+    LATEST_TIME_S,
     Header,
     MalformedRow,
     check_uid,
@@ -81,8 +82,10 @@ class BlockParser:
             column.combine_chunks() for column in table.columns
         )
         narrated_s, start_s, end_s = (c.to_numpy() for c in (narrated, start, end))
-        if not all(np.isfinite(times).all() for times in (narrated_s, start_s, end_s)):
-            raise ValueError("a time is not finite")
+        if not all(
+            (abs(times_s) <= LATEST_TIME_S).all() for times_s in (narrated_s, start_s, end_s)
+        ):
+            raise ValueError("a time is not one in a video")
         start_s = np.maximum(start_s, 0.0)
         if (end_s <= start_s).any():
             raise ValueError("clip_end is not after clip_start")

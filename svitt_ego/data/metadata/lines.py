@@ -1,6 +1,5 @@
 """One line of `egoclip.csv` (tab-separated, EgoVLP's format): what it must be, and its values."""
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,9 @@ COLUMNS = (
 
 LARGEST_TAG_ID = 65_535
 """Class masks are as wide as the highest id: one typing error must not ask for gigabytes."""
+
+LATEST_TIME_S = 1e6
+"""Eleven days: a clip until then would need thousands of chunks; no video is so long."""
 
 _TAGS = re.compile(r"\[\s*(?:\d+\s*(?:,\s*\d+\s*)*)?\]", re.ASCII)
 
@@ -137,6 +139,6 @@ def _seconds(column: str, cell: str) -> float:
         value = float(cell)
     except ValueError:
         raise ValueError(f"{column} {cell!r} is not a number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{column} {cell!r} is not a finite number")
+    if not abs(value) <= LATEST_TIME_S:
+        raise ValueError(f"{column} {cell!r} is not a time in a video")
     return value

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from svitt_ego.durable_files import write_atomically
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise when the same file would be converted to something else than before."""
 
 MANIFEST = "manifest.json"
@@ -54,15 +54,19 @@ class Manifest:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def fits(self, source: Path, folder: Path) -> bool:
+    def fits(self, source: Path, folder: Path, by_content: bool) -> bool:
         """Whether the folder is whole and was made from `source` as it is now.
 
-        A file of the same size and another time of change is compared by content.
+        Args:
+            by_content: a file of the same size and another time of change is read and compared;
+                else it does not fit.
         """
         status = source.stat()
         if status.st_size != self.source.size_bytes:
             return False
-        if status.st_mtime_ns != self.source_mtime_ns and mark_of(source) != self.source:
+        if status.st_mtime_ns != self.source_mtime_ns and (
+            not by_content or mark_of(source) != self.source
+        ):
             return False
         return all(
             (folder / name).is_file() and (folder / name).stat().st_size == mark.size_bytes

@@ -61,7 +61,9 @@ class ClipTable:
         self.noun_classes = manifest.noun_classes
 
     @classmethod
-    def open(cls, path: str | Path, strict: bool = False, progress: bool = False) -> "ClipTable":
+    def open(
+        cls, path: str | Path, strict: bool = False, progress: bool = False, anew: bool = False
+    ) -> "ClipTable":
         """Open a metadata file, which is converted first where that has not been done.
 
         The converted columns are in `{path}.prepared` and are used again as long as they fit the
@@ -73,6 +75,7 @@ class ClipTable:
             path: tab-separated, with a header that names at least `COLUMNS`.
             strict: a malformed row is an error.
             progress: show a bar while converting.
+            anew: convert even where that has been done.
 
         Raises:
             MetadataError: not a file, no such column, no usable row, (strict) a malformed row, or
@@ -83,7 +86,7 @@ class ClipTable:
         try:
             with path.open("rb"):
                 pass
-            manifest = _fitting(path, folder) or _convert_once(path, folder, progress)
+            manifest = _prepare(path, folder, progress, anew)
         except OSError as error:
             reason = error.strerror or str(error)
             raise MetadataError(f"data.metadata = {str(path)!r}: {reason}") from None
@@ -178,21 +181,25 @@ class ClipTable:
         return Csr(lists.values.to_numpy(), lists.offsets.to_numpy())
 
 
-def _fitting(source: Path, folder: Path) -> Manifest | None:
-    """The manifest of the folder, if that was made from the file as it is now."""
-    manifest = Manifest.read(folder)
-    if manifest is None or not manifest.fits(source, folder):
-        return None
-    mtime_ns = source.stat().st_mtime_ns
-    if mtime_ns != manifest.source_mtime_ns and os.access(folder, os.W_OK):
-        manifest = replace(manifest, source_mtime_ns=mtime_ns)
-        manifest.write(folder)  # so that the content is not compared each time
-    return manifest
-
-
-def _convert_once(source: Path, folder: Path, progress: bool) -> Manifest:
-    """By whoever comes first; the others find it done."""
-    if not os.access(folder.parent, os.W_OK | os.X_OK):
+def _prepare(source: Path, folder: Path, progress: bool, anew: bool) -> Manifest:
+    """The manifest of the folder, which is made first where it does not fit the file as it is now:
+    by whoever comes first; the others wait and find it done."""
+    is_writable = os.access(folder.parent, os.W_OK | os.X_OK)
+    manifest = None if anew else Manifest.read(folder)
+    # What has another time of change is compared by content, by one process for all.
+    if manifest and manifest.fits(source, folder, by_content=not is_writable):
+        return manifest
+    if not is_writable:
         raise cannot_write(folder, PermissionError(None, "no permission"))
-    with locked(folder.with_name(f"{folder.name}.lock")):
-        return _fitting(source, folder) or convert(source, folder, progress)
+    try:
+        with locked(folder.with_name(f"{folder.name}.lock")):
+            manifest = None if anew else Manifest.read(folder)
+            if not manifest or not manifest.fits(source, folder, by_content=True):
+                return convert(source, folder, progress)
+            mtime_ns = source.stat().st_mtime_ns
+            if mtime_ns != manifest.source_mtime_ns and os.access(folder, os.W_OK):
+                manifest = replace(manifest, source_mtime_ns=mtime_ns)
+                manifest.write(folder)
+            return manifest
+    except OSError as error:
+        raise cannot_write(folder, error) from None

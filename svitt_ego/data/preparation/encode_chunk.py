@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import av.error
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -16,6 +15,7 @@ from svitt_ego.data.metadata.manifest import mark_of
 from svitt_ego.data.preparation.settings import Settings
 from svitt_ego.data.preparation.sources import ChunkJob
 from svitt_ego.data.video.chunks import chunk_path
+from svitt_ego.data.video.container import open_video
 from svitt_ego.data.video.errors import VideoError
 from svitt_ego.data.video.whole_file import decode_whole
 
@@ -73,24 +73,15 @@ def _chunk(job: ChunkJob, frames: int, size_bytes: int, sha256: str) -> Chunk:
 
 def _encode(job: ChunkJob, settings: Settings, path: Path) -> int:
     """Returns the number of frames written."""
-    options = {
-        "preset": settings.preset,
-        "crf": str(settings.crf),
-        "g": str(settings.key_frame_every),
-        "keyint_min": str(settings.key_frame_every),
-        "sc_threshold": "0",  # no key frames but those
-        # always three frames between others that no frame refers to: a reader leaves them out
-        "bf": "3",
-        "b_strategy": "0",
-        "b-pyramid": "none",
-    }
     written = 0
     output = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
     try:
         stream = None
         for frame in _frames(job, settings):
             if stream is None:
-                stream = output.add_stream("libx264", rate=settings.fps, options=options)
+                stream = output.add_stream(
+                    "libx264", rate=settings.fps, options=settings.encoder_options
+                )
                 stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
                 stream.codec_context.thread_count = 1  # chunks are made side by side
                 stream.codec_context.time_base = Fraction(1, settings.fps)
@@ -136,31 +127,26 @@ def _decoded(job: ChunkJob, from_s: float) -> Iterator[tuple[float, av.VideoFram
     Raises:
         VideoError: the source cannot be decoded.
     """
-    try:
-        for back_s in _SEEK_BACK_S:
-            with av.open(str(job.source.path)) as container:
-                stream = container.streams.video[0]
-                stream.codec_context.thread_count = 1
-                start_s = float((stream.start_time or 0) * stream.time_base)
-                if from_s > 0 and back_s < from_s:
-                    target_s = start_s + from_s - back_s
-                    container.seek(int(target_s / stream.time_base), stream=stream)
-                frames = container.decode(stream)
-                first = next(frames, None)
-                if first is None:
-                    return
-                if first.time - start_s > from_s + _ROUNDING_S and from_s > 0 and back_s < from_s:
-                    continue
-                last_s, lasts_s = first.time - start_s, 1 / float(stream.average_rate or 30)
-                yield max(0.0, last_s), first
-                for frame in frames:
-                    lasts_s = max(frame.time - start_s - last_s, 0.0) or lasts_s
-                    last_s = frame.time - start_s
-                    yield last_s, frame
-                yield last_s + lasts_s, None
+    for back_s in _SEEK_BACK_S:
+        with open_video(job.source.path) as (container, stream):
+            start_s = float((stream.start_time or 0) * stream.time_base)
+            if from_s > 0 and back_s < from_s:
+                target_s = start_s + from_s - back_s
+                container.seek(int(target_s / stream.time_base), stream=stream)
+            frames = container.decode(stream)
+            first = next(frames, None)
+            if first is None:
                 return
-    except av.error.FFmpegError:
-        raise VideoError(job.source.path, "corrupt") from None
+            if first.time - start_s > from_s + _ROUNDING_S and from_s > 0 and back_s < from_s:
+                continue
+            last_s, lasts_s = first.time - start_s, 1 / float(stream.average_rate or 30)
+            yield max(0.0, last_s), first
+            for frame in frames:
+                lasts_s = max(frame.time - start_s - last_s, 0.0) or lasts_s
+                last_s = frame.time - start_s
+                yield last_s, frame
+            yield last_s + lasts_s, None
+            return
 
 
 def _resize(frame: av.VideoFrame, short_side: int, reformatter: VideoReformatter) -> av.VideoFrame:
@@ -184,8 +170,8 @@ def _check(path: Path, settings: Settings, frames: int) -> None:
         VideoError: the file does not decode to so many frames, or has no key frame where wanted.
     """
     facts = decode_whole(path, "pyav", float(settings.fps))
-    with av.open(str(path)) as container:
-        packets = list(container.demux(container.streams.video[0]))
+    with open_video(path) as (container, stream):
+        packets = list(container.demux(stream))
     keys = [n for n, packet in enumerate(packets) if packet.is_keyframe and packet.size]
     if facts.frames != frames or keys != list(range(0, frames, settings.key_frame_every)):
         raise VideoError(path, "does not decode to what was encoded")

@@ -26,12 +26,13 @@ class ChunkManifest:
         """
         self.path = dest / MANIFEST
         self._files = settings.files(dest)
-        head, *lines = read_json_lines(self.path) or [{"settings": asdict(settings)}]
-        self._check(head.get("settings"), asdict(settings))
+        head, *lines = read_json_lines(self.path) or [{"settings": settings.noted()}]
         try:
+            found = dict(head["settings"])
             chunks = [Chunk(**line) for line in lines]
-        except TypeError as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise ConfigError(f"{self.path}: not a manifest of prepared videos: {error}") from None
+        self._check(found, settings.noted())
         self.chunks = {(chunk.uid, chunk.chunk): chunk for chunk in chunks}
         # anew: a killed run may have left half a line
         whole = [head, *(asdict(chunk) for chunk in self.chunks.values())]
@@ -57,11 +58,10 @@ class ChunkManifest:
         path = chunk_path(self._files, chunk.uid, chunk.chunk)
         return chunk.frames == 0 or (path.is_file() and path.stat().st_size == chunk.size_bytes)
 
-    def _check(self, found: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
+    def _check(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
         for key, value in wanted.items():
-            if (found or {}).get(key) != value:
+            if found.get(key) != value:
                 raise ConfigError(
-                    f"{self.path}: the folder was prepared with {key} = "
-                    f"{(found or {}).get(key)!r}, now it is {value!r}: give the same or another "
-                    "folder"
+                    f"{self.path}: the folder was prepared with {key} = {found.get(key)!r}, now it "
+                    f"is {value!r}: give the same or another folder"
                 )

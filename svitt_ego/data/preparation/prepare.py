@@ -86,15 +86,18 @@ def _run(
         return rest_s if settings.layout == "whole" else min(settings.chunk_s, rest_s)
 
     problems = []
-    total_s = sum(map(length_s, jobs))
     encode = partial(encode_chunk, settings=settings, dest=dest)
     with tqdm(
-        total=round(total_s), desc="video", unit="s", unit_scale=True, disable=not progress
+        total=sum(map(length_s, jobs)),
+        desc="video",
+        unit="s",
+        unit_scale=True,
+        disable=not progress,
     ) as bar:
         for job, result in run_jobs(encode, jobs, workers):
             if isinstance(result, VideoError):
                 problems.append(result)
             else:
                 manifest.add(result)
-            bar.update(length_s(job))
+            bar.update(min(length_s(job), bar.total - bar.n))  # sums of fractions differ a little
     return problems

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import av.error
 
 from svitt_ego.config import ConfigError
+from svitt_ego.data.metadata.lines import LATEST_TIME_S
 from svitt_ego.data.preparation.settings import Settings
+from svitt_ego.data.video.container import open_video
 from svitt_ego.data.video.errors import VideoError, check_there
 
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
@@ -69,18 +70,14 @@ def chunk_jobs(source: Source, settings: Settings) -> list[ChunkJob]:
 
 def _source(path: Path) -> Source:
     check_there(path)
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError(path, "no video stream")
-            stream = container.streams.video[0]
-            if stream.duration is not None:
-                duration_s = float(stream.duration * stream.time_base)
-            elif container.duration is not None:
-                duration_s = container.duration / av.time_base
-            else:
-                raise VideoError(path, "length unknown")
-    except av.error.FFmpegError:
-        raise VideoError(path, "corrupt") from None
+    with open_video(path) as (container, stream):
+        if stream.duration is not None:
+            duration_s = float(stream.duration * stream.time_base)
+        elif container.duration is not None:
+            duration_s = container.duration / av.time_base
+        else:
+            raise VideoError(path, "length unknown")
+    if not 0 <= duration_s <= LATEST_TIME_S:
+        raise VideoError(path, "corrupt")
     status = path.stat()
     return Source(path.stem, path, status.st_size, status.st_mtime_ns, duration_s)

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
-import av.error
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from svitt_ego.data.video.container import open_video
 from svitt_ego.data.video.errors import VideoError
 from svitt_ego.data.video.frame_numbers import FileFacts, check_fps, frame_numbers
 
@@ -92,6 +91,8 @@ class _File:
             for frame in decoded:
                 number = self._number_of(frame.pts)
                 if number in numbers:
+                    if frame.is_corrupt:
+                        raise VideoError(self.path, "corrupt")
                     image = self.reformatter.reformat(frame, format="rgb24", threads=1)
                     frames[number] = image.to_ndarray()
 
@@ -131,19 +132,9 @@ class _File:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_File]:
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError(path, "no video stream")
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1  # workers run side by side
-            frames, rate, start = stream.frames, stream.average_rate, stream.start_time
-            if not frames or len(stream.index_entries) != frames or not rate or start is None:
-                raise NoSampleTable(path)
-            ticks = 1 / (rate * stream.time_base)
-            file = _File(
-                path, container, stream, FileFacts(frames, float(rate)), float(ticks), start
-            )
-            yield file
-    except (av.error.FFmpegError, IndexError, OverflowError):
-        raise VideoError(path, "corrupt") from None
+    with open_video(path) as (container, stream):
+        frames, rate, start = stream.frames, stream.average_rate, stream.start_time
+        if not frames or len(stream.index_entries) != frames or not rate or start is None:
+            raise NoSampleTable(path)
+        ticks = 1 / (rate * stream.time_base)
+        yield _File(path, container, stream, FileFacts(frames, float(rate)), float(ticks), start)

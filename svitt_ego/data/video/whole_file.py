@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import av
-import av.error
-
 from svitt_ego.config.schema import DecoderName
+from svitt_ego.data.video.container import open_video
 from svitt_ego.data.video.errors import VideoError
 from svitt_ego.data.video.frame_numbers import FileFacts, check_fps
 from svitt_ego.data.video.frames import read_facts
@@ -21,19 +19,14 @@ def decode_whole(
     facts = read_facts(path, decoder)
     check_fps(path, facts, expected_fps)
     decoded, first_s = 0, 0.0
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            for frame in container.decode(stream):
-                if frame.is_corrupt:
-                    raise VideoError(path, "corrupt")
-                first_s = frame.time if decoded == 0 else first_s
-                if abs((frame.time - first_s) * facts.fps - decoded) > 0.5:
-                    raise VideoError(path, "variable frame rate")
-                decoded += 1
-    except av.error.FFmpegError:
-        raise VideoError(path, "corrupt") from None
+    with open_video(path) as (container, stream):
+        for frame in container.decode(stream):
+            if frame.is_corrupt:
+                raise VideoError(path, "corrupt")
+            first_s = frame.time if decoded == 0 else first_s
+            if abs((frame.time - first_s) * facts.fps - decoded) > 0.5:
+                raise VideoError(path, "variable frame rate")
+            decoded += 1
     if decoded != facts.frames:
         raise VideoError(path, "truncated")
     return facts

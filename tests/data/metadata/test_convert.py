@@ -46,6 +46,7 @@ def spoil(rng, lines):
         lambda line: line.replace("video-", "a/b", 1),
         lambda line: "\t".join([*line.split("\t")[:6], "nan", *line.split("\t")[7:]]),
         lambda line: "\t".join([*line.split("\t")[:7], "0", *line.split("\t")[8:]]),
+        lambda line: "\t".join([*line.split("\t")[:7], "1e12", *line.split("\t")[8:]]),
         lambda line: line + "\r",
         lambda line: line + "\n",
         lambda line: "",
@@ -157,8 +158,14 @@ def test_checksums_tell_a_flipped_bit(tmp_path):
     assert ended.returncode == 2 and "clips.arrow changed on disk" in ended.stderr
 
 
-def test_processes_at_the_same_time_convert_once(tmp_path):
+@pytest.mark.parametrize("is_touched", [False, True])
+def test_processes_at_the_same_time_convert_once(tmp_path, is_touched):
+    """A file of another time and the same content is not converted again, and the processes do not
+    disturb each other when they note that."""
     path = write_egoclip(tmp_path / "a.csv", random_rows(np.random.default_rng(0), 2000))
+    if is_touched:
+        ClipTable.open(path)
+        os.utime(path, ns=(1, 1))
     code = (
         "import sys; from svitt_ego.data.metadata import ClipTable, table;"
         "real = table.convert;"
@@ -171,7 +178,23 @@ def test_processes_at_the_same_time_convert_once(tmp_path):
     ]
     said = [process.communicate(timeout=60)[0].split() for process in started]
     assert [words[-1] for words in said] == ["2000"] * 3
-    assert sum("converts" in words for words in said) == 1
+    assert sum("converts" in words for words in said) == (0 if is_touched else 1)
+    assert ClipTable.open(path).manifest.source_mtime_ns == path.stat().st_mtime_ns
+
+
+def test_converting_anew_keeps_the_old_folder_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    calls = count_conversions(monkeypatch)
+    path = write_egoclip(tmp_path / "a.csv", random_rows(np.random.default_rng(0), 20))
+    old = ClipTable.open(path)
+    assert ClipTable.open(path, anew=True)[3] == old[3] and len(calls) == 2
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(convert_module, "_write", full)
+    with pytest.raises(MetadataError, match="No space left"):
+        ClipTable.open(path, anew=True)
+    assert ClipTable.open(path)[3] == old[3]
 
 
 def test_what_a_killed_conversion_left_is_no_hindrance(tmp_path):
@@ -201,6 +224,21 @@ def test_a_folder_without_write_permission_is_one_line(tmp_path, monkeypatch):
     path = write_egoclip(tmp_path / "a.csv", random_rows(np.random.default_rng(0), 20))
     monkeypatch.setattr(table_module.os, "access", lambda *_: False)  # root may always write
     with pytest.raises(MetadataError, match=r"cannot be written.*make its folder writable"):
+        ClipTable.open(path)
+
+
+def test_columns_of_another_time_are_used_where_nothing_can_be_written(tmp_path, monkeypatch):
+    path = write_egoclip(tmp_path / "a.csv", random_rows(np.random.default_rng(0), 20))
+    expected = ClipTable.open(path)[3]
+    os.utime(path, ns=(1, 1))  # as after a copy
+    monkeypatch.setattr(table_module.os, "access", lambda *_: False)
+    assert ClipTable.open(path)[3] == expected
+
+
+def test_a_lock_of_somebody_else_is_one_line(tmp_path):
+    path = write_egoclip(tmp_path / "a.csv", random_rows(np.random.default_rng(0), 20))
+    (tmp_path / "a.csv.prepared.lock").symlink_to(tmp_path / "nowhere" / "lock")
+    with pytest.raises(MetadataError, match=r"a\.csv\.prepared: .*cannot be written"):
         ClipTable.open(path)
 
 

@@ -80,7 +80,7 @@ def test_quoted_cells_lose_their_quotes_and_a_stray_quote_stays_in_its_row(tmp_p
 MALFORMED = {
     "columns": (line() + b"\textra", "12 columns instead of 11"),
     "start": (line(clip_start="soon"), "clip_start 'soon' is not a number"),
-    "end": (line(clip_end="nan"), "clip_end 'nan' is not a finite number"),
+    "end": (line(clip_end="nan"), "clip_end 'nan' is not a time in a video"),
     "narration": (line(narration_time=""), "narration_time '' is not a number"),
     "order": (line(clip_start=5, clip_end=5), "clip_end 5.0 is not after clip_start 5.0"),
     "ends before zero": (line(clip_start=-3, clip_end=-1), "clip_end -1.0 is not after"),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -142,7 +143,19 @@ def test_a_bad_source_is_named_and_the_others_are_made(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_what_cannot_be_is_one_line(tmp_path):
+def test_a_length_that_no_video_has_is_a_bad_source(tmp_path):
+    """Else a damaged head would ask for millions of chunks."""
+    path = write_video(tmp_path / "source" / "long.mkv", 30, 10)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\x44\x89\x88") + 3  # Matroska's Duration, a double
+    content[place : place + 8] = struct.pack(">d", 1e13)  # ms
+    path.write_bytes(content)
+    prepared = prepare(tmp_path / "source", tmp_path / "dest")
+    assert [problem.cause for problem in prepared.problems] == ["corrupt"]
+    assert prepared.chunks == 0
+
+
+def test_what_cannot_be_is_one_line(tmp_path, monkeypatch):
     source, dest = tmp_path / "source", tmp_path / "dest"
     with pytest.raises(ConfigError, match="source: no such folder"):
         prepare(source, dest)
@@ -155,11 +168,27 @@ def test_what_cannot_be_is_one_line(tmp_path):
     prepare(source, dest)
     with pytest.raises(ConfigError, match=r"prepared with fps = 10, now it is 5"):
         prepare(source, dest, Settings(**{**vars(SMALL), "fps": 5}))
+    with monkeypatch.context() as patched:
+        noted = {**SMALL.encoder_options, "bf": "2"}
+        patched.setattr(Settings, "encoder_options", property(lambda self: noted))
+        with pytest.raises(ConfigError, match=r"prepared with encoder_options = .*'bf': '3'"):
+            prepare(source, dest)
+    manifest = dest / "manifest.jsonl"
+    for text in ("[1]", "{}", '{"settings": 3}', '{"settings": {}}\n[1]'):
+        manifest.write_text(text + "\n")
+        with pytest.raises(ConfigError, match=r"manifest\.jsonl: not a manifest"):
+            prepare(source, dest)
+    manifest.unlink()
     write_video(source / "a.mkv", 30, 10)
     with pytest.raises(ConfigError, match="have one name"):
         prepare(source, dest)
-    with pytest.raises(ConfigError, match="whole number of frames"):
-        Settings(chunk_s=0.05)
+    for chunk_s in (0.05, -2.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="whole number of frames"):
+            Settings(chunk_s=chunk_s)
+    with pytest.raises(ConfigError, match="preset = 'nonsense': must be one of ultrafast"):
+        Settings(preset="nonsense")
+    with pytest.raises(ConfigError, match="crf = 99: must be at most 51"):
+        Settings(crf=99)
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
