@@ -1,8 +1,29 @@
 """What the ranks tell each other, so that all of them go on or none."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch.distributed as dist
+
+from svitt_ego.config import ConfigError
+
+
+def on_rank_0(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do it there, while the others wait; its value there, None elsewhere.
+
+    Raises:
+        ConfigError: on all ranks, where the work raises it: none is left waiting for rank 0.
+    """
+    value, error = None, None
+    if dist.get_rank() == 0:
+        try:
+            value = work(*arguments)
+        except ConfigError as failure:
+            error = failure
+    error = from_rank_0(error)
+    if error is not None:
+        raise error
+    return value
 
 
 def from_rank_0(value: Any) -> Any:

@@ -32,7 +32,12 @@ from svitt_ego.config.schema import Training
 from svitt_ego.durable_files import flush_to_disk, write_atomically
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import save_weights
-from svitt_ego.training.agreement import first_of_any_rank, from_rank_0, of_all_ranks
+from svitt_ego.training.agreement import (
+    first_of_any_rank,
+    from_rank_0,
+    of_all_ranks,
+    on_rank_0,
+)
 from svitt_ego.training.checkpoint_files import CheckpointFiles
 from svitt_ego.training.engine import leave_stopping_to_the_run
 from svitt_ego.training.manifest import Manifest, verify
@@ -68,7 +73,7 @@ def save_checkpoint(
     final = run.checkpoints / tag_of(about.step)
     partial = run.checkpoints / f".{final.name}.partial"
     is_first = dist.get_rank() == 0
-    _raise_on_all(_prepare(partial, expected_bytes(model, engine)) if is_first else None)
+    _raise_on_all(_prepare(partial, expected_bytes(model)) if is_first else None)
 
     writer = engine.checkpoint_engine = CheckpointFiles()
     version = {UNIVERSAL_CHECKPOINT_VERSION_KEY: UNIVERSAL_CHECKPOINT_VERSION_VALUE}
@@ -126,16 +131,7 @@ def find_checkpoint(run: RunDirectory) -> tuple[str, Manifest] | None:
     Raises:
         ConfigError: as `newest_whole`, on all ranks.
     """
-    found: tuple[str, Manifest] | ConfigError | None = None
-    if dist.get_rank() == 0:
-        try:
-            found = newest_whole(run)
-        except ConfigError as error:
-            found = error
-    found = from_rank_0(found)
-    if isinstance(found, ConfigError):
-        raise found
-    return found
+    return from_rank_0(on_rank_0(newest_whole, run))
 
 
 def load_checkpoint(engine: Any, folder: Path) -> None:
@@ -161,7 +157,7 @@ def load_checkpoint(engine: Any, folder: Path) -> None:
     leave_stopping_to_the_run(engine)  # the loss scaler came out of the checkpoint
 
 
-def expected_bytes(model: SViTTEgo, engine: Any) -> int:
+def expected_bytes(model: SViTTEgo) -> int:
     """What the files of a checkpoint will need, all ranks together: the weights twice, and in
     fp32 the optimiser's masters and two moments."""
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
@@ -225,6 +221,11 @@ def _write_weights(model: SViTTEgo, partial: Path, writer: CheckpointFiles) -> s
 
 
 def _publish(manifest: Manifest, partial: Path, final: Path, pointer: Path) -> str | None:
+    unseen = [name for name in manifest.files if not (partial / name).is_file()]
+    if unseen:
+        return (
+            f"{partial / unseen[0]}: another node wrote it on a disk of its own: share the folder"
+        )
     try:
         manifest.write(partial)
         flush_to_disk(partial)

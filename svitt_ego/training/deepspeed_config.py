@@ -65,14 +65,10 @@ def resolve_deepspeed_config(
     for key in ("zero_optimization", "fp16", "bf16", "tensorboard"):
         if not isinstance(config.get(key, {}), dict):
             raise ConfigError(f"{path}: {key} = {config[key]!r}: must be an object")
-    zero = config.setdefault("zero_optimization", {})
-    for key in ("offload_optimizer", "offload_param"):
-        if zero.get(key, {}).get("device", "none") != "none":
-            raise ConfigError(f"{path}: zero_optimization.{key}: offload is not supported yet")
-    stage = zero.setdefault("stage", 0)
-    if type(stage) is not int or stage not in SUPPORTED_STAGES:
-        allowed = ", ".join(map(str, SUPPORTED_STAGES))
-        raise ConfigError(f"{path}: zero_optimization.stage = {stage!r}: must be one of {allowed}")
+    _check_zero(config.setdefault("zero_optimization", {}), path)
+    if offloads_optimizer(config):
+        wanted = "offload's AdamW, which is PyTorch's and needs no compiler"
+        _fill(config, "zero_force_ds_cpu_optimizer", False, wanted, path)
 
     training, optimisation = recipe.training, recipe.optimisation
     micro, steps = training.micro_batch_size, training.gradient_accumulation_steps
@@ -108,6 +104,35 @@ def precision_of(config: dict[str, Any]) -> Precision:
 
 def zero_stage_of(config: dict[str, Any]) -> int:
     return config["zero_optimization"]["stage"]
+
+
+def offloads_optimizer(config: dict[str, Any]) -> bool:
+    """Whether AdamW's masters and moments are in the CPU's memory, and its step taken there."""
+    return _offload_device(config["zero_optimization"], "offload_optimizer") != "none"
+
+
+def _check_zero(zero: dict[str, Any], path: str) -> None:
+    stage = zero.setdefault("stage", 0)
+    if type(stage) is not int or stage not in SUPPORTED_STAGES:
+        stages = ", ".join(map(str, SUPPORTED_STAGES))
+        reason = " (it shards the weights, which checkpoints keep whole)" if stage == 3 else ""
+        raise ConfigError(
+            f"{path}: zero_optimization.stage = {stage!r}: must be one of {stages}{reason}"
+        )
+    for key, allowed in (("offload_optimizer", ("none", "cpu")), ("offload_param", ("none",))):
+        if not isinstance(zero.get(key) or {}, dict):
+            raise ConfigError(f"{path}: zero_optimization.{key} = {zero[key]!r}: must be an object")
+        device = _offload_device(zero, key)
+        if device not in allowed:
+            said = f"{path}: zero_optimization.{key}.device = {device!r}: must be "
+            only_3 = "; weights are offloaded by stage 3 alone" if key == "offload_param" else ""
+            raise ConfigError(said + " or ".join(allowed) + only_3)
+    if stage == 0 and _offload_device(zero, "offload_optimizer") != "none":
+        raise ConfigError(f"{path}: zero_optimization.offload_optimizer: needs stage 1 or 2")
+
+
+def _offload_device(zero: dict[str, Any], key: str) -> Any:
+    return (zero.get(key) or {}).get("device", "none")
 
 
 def _fill(config: dict[str, Any], key: str, value: Any, wanted: str, path: str) -> None:

@@ -10,7 +10,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from svitt_ego.config.schema import Recipe
 from svitt_ego.profiling.recorder import MemoryRecorder
 from svitt_ego.training.accelerator import deepspeed, get_accelerator
-from svitt_ego.training.deepspeed_config import precision_of, zero_stage_of
+from svitt_ego.training.deepspeed_config import (
+    offloads_optimizer,
+    precision_of,
+    zero_stage_of,
+)
 from svitt_ego.training.optimizer import build_optimizer
 from svitt_ego.training.schedule import learning_rate_share
 from svitt_ego.training.task import PretrainingTask
@@ -28,7 +32,7 @@ def build_engine(
     optimizer = build_optimizer(
         task,
         settings,
-        fused=get_accelerator().device_name() != "cpu",
+        fused=get_accelerator().device_name() != "cpu" or offloads_optimizer(config),
         guarded=zero_stage_of(config) == 0 and precision_of(config) == "fp32",
     )
     total_steps = recipe.training.epochs * steps_per_epoch

@@ -3,20 +3,23 @@
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.distributed as dist
 
-from svitt_ego.config import Recipe
+from svitt_ego.config import ConfigError, Recipe
 from svitt_ego.data.loader import build_loader, epoch_sampler
 from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.paths import check_data_paths, check_videos_found
+from svitt_ego.data.skip_list import read_skip_list
 from svitt_ego.data.text import load_tokenizer
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import check_weights
 from svitt_ego.training.accelerator import machine, start_distributed
+from svitt_ego.training.agreement import on_rank_0
 from svitt_ego.training.checkpoint import find_checkpoint
 from svitt_ego.training.deepspeed_config import (
+    offloads_optimizer,
     precision_of,
     resolve_deepspeed_config,
     zero_stage_of,
@@ -69,6 +72,8 @@ def pretrain(
     check_data_paths(recipe)
     table = ClipTable.open(recipe.data.metadata, recipe.data.strict, progress=rank == 0)
     check_videos_found(table, recipe.data.videos)
+    if recipe.data.skip_list:
+        read_skip_list(recipe.data.skip_list, table)
     if rank == 0:
         _warn_of_malformed_rows(table, recipe.data.metadata)
     tokenizer = load_tokenizer(recipe.data.tokenizer, recipe.model.text.vocabulary_size)
@@ -81,7 +86,7 @@ def pretrain(
 
     stop = StopRequest()
     device = start_distributed()
-    lock = lock_run(run.path) if rank == 0 else None
+    lock = on_rank_0(lock_run, run.path)
     recipe_checksum = checksum_of_settings(recipe.model_dump(mode="json"))
     check_same_everywhere({"recipe": recipe_checksum, "clips": len(table), **packages()})
     found = find_checkpoint(run)
@@ -100,34 +105,20 @@ def pretrain(
         return
     tokens = SpecialTokens(tuple(tokenizer.all_special_ids), tokenizer.mask_token_id)
     task = PretrainingTask(model, recipe.objectives, tokens)
-    stage, precision = zero_stage_of(config), precision_of(config)
-    engine = engine_at(start, task, config, sampler.steps_per_epoch, stage, precision)
-
-    split = start.split
+    engine = engine_at(start, task, config, sampler.steps_per_epoch)
+    on_rank_0(_write_setup, run, recipe, config, start, sampler.steps)
     if rank == 0:
-        launch = {
-            "first_step": start.step,
-            "total_steps": sampler.steps,
-            "world_size": world_size,
-            "micro_batch_size": split.micro_batch_size,
-            "gradient_accumulation_steps": split.gradient_accumulation_steps,
-        }
-        run.write_setup(recipe, config, launch)
-        lost = forget_after(run.records_file, start.step)
-        forget_after(run.skipped_file, start.step)
         said = f"resuming after step {start.step}" if start.folder else "starting"
         log.info("%s: %s, to step %d of %d", run.path, said, last_step, sampler.steps)
-        if lost:
-            log.info("%d steps after the checkpoint were lost and are taken again", lost)
-    dist.barrier()
 
     about = Manifest(
         step=start.step,
         world_size=world_size,
-        zero_stage=stage,
-        precision=precision,
-        micro_batch_size=split.micro_batch_size,
-        gradient_accumulation_steps=split.gradient_accumulation_steps,
+        zero_stage=zero_stage_of(config),
+        offloads_optimizer=offloads_optimizer(config),
+        precision=precision_of(config),
+        micro_batch_size=start.split.micro_batch_size,
+        gradient_accumulation_steps=start.split.gradient_accumulation_steps,
         recipe_checksum=recipe_checksum,
         packages=packages(),
         metrics={},
@@ -142,6 +133,26 @@ def pretrain(
         trainer.run(batches, start.step, last_step, snapshot)
     if lock:
         lock.close()
+
+
+def _write_setup(
+    run: RunDirectory, recipe: Recipe, config: dict[str, Any], start: Start, total_steps: int
+) -> None:
+    launch = {
+        "first_step": start.step,
+        "total_steps": total_steps,
+        "world_size": start.split.world_size,
+        "micro_batch_size": start.split.micro_batch_size,
+        "gradient_accumulation_steps": start.split.gradient_accumulation_steps,
+    }
+    try:
+        run.write_setup(recipe, config, launch)
+        lost = forget_after(run.records_file, start.step)
+        forget_after(run.skipped_file, start.step)
+    except OSError as error:
+        raise ConfigError(f"{run.path}: cannot be written to: {error.strerror}") from None
+    if lost:
+        log.info("%d steps after the checkpoint were lost and are taken again", lost)
 
 
 def _warn_of_malformed_rows(table: ClipTable, path: str) -> None:

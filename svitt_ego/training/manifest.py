@@ -29,6 +29,7 @@ class Manifest:
     step: int
     world_size: int
     zero_stage: int
+    offloads_optimizer: bool
     precision: str
     micro_batch_size: int
     gradient_accumulation_steps: int

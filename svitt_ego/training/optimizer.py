@@ -33,7 +33,7 @@ def build_optimizer(
 ) -> AdamW:
     """
     Args:
-        fused: PyTorch's single kernel, else a loop over parameters.
+        fused: PyTorch's single kernel, on a GPU or a CPU, else a loop over parameters.
         guarded: leave out steps that are not finite, where nobody else does.
     """
     return (GuardedAdamW if guarded else AdamW)(

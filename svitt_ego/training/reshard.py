@@ -9,39 +9,47 @@ import contextlib
 import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 from deepspeed.checkpoint import ds_to_universal
 
 from svitt_ego.config import ConfigError
-from svitt_ego.training.agreement import from_rank_0
+from svitt_ego.training.deepspeed_config import (
+    offloads_optimizer,
+    precision_of,
+    zero_stage_of,
+)
 from svitt_ego.training.manifest import Manifest
 
 CONVERTIBLE_STAGES = (1, 2)
 
 
 def needs_resharding(
-    manifest: Manifest, world_size: int, zero_stage: int, precision: str, folder: Path
+    manifest: Manifest, world_size: int, config: dict[str, Any], folder: Path
 ) -> bool:
-    """Whether a checkpoint must be converted for a launch of so many ranks at this ZeRO stage.
+    """Whether a checkpoint must be converted for a launch of so many ranks with this DeepSpeed
+    config. Shards differ by ranks and stage, and, in bf16 at stage 1, by offload.
 
     Raises:
         ConfigError: it cannot be used at this stage or precision.
     """
+    stage, precision = zero_stage_of(config), precision_of(config)
     if manifest.precision != precision:
         raise ConfigError(
             f"{folder}: precision = {precision} was {manifest.precision} when it was written; "
             "resume with the same"
         )
-    if (manifest.world_size, manifest.zero_stage) == (world_size, zero_stage):
+    cut = (manifest.world_size, manifest.zero_stage, manifest.offloads_optimizer)
+    if cut == (world_size, stage, offloads_optimizer(config)):
         return False
-    if manifest.zero_stage == zero_stage == 0:  # nothing is sharded
+    if manifest.zero_stage == stage == 0:  # nothing is sharded
         return False
-    stages = {manifest.zero_stage, zero_stage}
+    stages = {manifest.zero_stage, stage}
     if not stages <= set(CONVERTIBLE_STAGES):
         raise ConfigError(
             f"{folder}: ZeRO stage {manifest.zero_stage} on {manifest.world_size} ranks cannot "
-            f"become stage {zero_stage} on {world_size}: stages 1 and 2 go over into each other "
+            f"become stage {stage} on {world_size}: stages 1 and 2 go over into each other "
             "and to any number of ranks; resume others as they were"
         )
     return True
@@ -78,23 +86,6 @@ def convert(folder: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(f"{folder}: cannot be converted to other ranks: {reason}") from None
-
-
-def convert_for_all(folder: Path) -> None:
-    """`convert` on rank 0, while the others wait.
-
-    Raises:
-        ConfigError: as `convert`, on all ranks.
-    """
-    error = None
-    if dist.get_rank() == 0:
-        try:
-            convert(folder)
-        except ConfigError as failure:
-            error = failure
-    error = from_rank_0(error)
-    if error is not None:
-        raise error
 
 
 def remove_universal(folder: Path) -> None:

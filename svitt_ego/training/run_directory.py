@@ -34,6 +34,7 @@ CHANGEABLE = {
     "data.metadata",
     "data.videos.root",
     "data.tokenizer",
+    "data.skip_list",
     "data.workers",
     "data.max_unreadable_share",
     "model.video.pretrained",

@@ -8,12 +8,14 @@ from typing import Any
 import torch.distributed as dist
 
 from svitt_ego.config import Recipe
+from svitt_ego.training.agreement import on_rank_0
 from svitt_ego.training.batch_split import BatchSplit, split_for, with_split
 from svitt_ego.training.checkpoint import load_checkpoint
+from svitt_ego.training.deepspeed_config import zero_stage_of
 from svitt_ego.training.engine import build_engine
 from svitt_ego.training.manifest import Manifest
 from svitt_ego.training.reshard import (
-    convert_for_all,
+    convert,
     needs_resharding,
     remove_universal,
     universal_folder,
@@ -67,18 +69,13 @@ class Start:
 
 
 def engine_at(
-    start: Start,
-    task: PretrainingTask,
-    config: dict[str, Any],
-    steps_per_epoch: int,
-    stage: int,
-    precision: str,
+    start: Start, task: PretrainingTask, config: dict[str, Any], steps_per_epoch: int
 ) -> Any:
     """The engine, with the state of the checkpoint that the run starts from."""
     if start.folder is None or start.manifest is None:
         return build_engine(task, start.recipe, config, steps_per_epoch)
     world_size = start.split.world_size
-    if not needs_resharding(start.manifest, world_size, stage, precision, start.folder):
+    if not needs_resharding(start.manifest, world_size, config, start.folder):
         engine = build_engine(task, start.recipe, config, steps_per_epoch)
         load_checkpoint(engine, start.folder)
         return engine
@@ -86,9 +83,9 @@ def engine_at(
         was = start.manifest
         log.info(
             "the checkpoint is of %d ranks at ZeRO stage %d; converting it for %d at stage %d",
-            *(was.world_size, was.zero_stage, world_size, stage),
+            *(was.world_size, was.zero_stage, world_size, zero_stage_of(config)),
         )
-    convert_for_all(start.folder)
+    on_rank_0(convert, start.folder)
     universal = config | {"checkpoint": {"load_universal": True}}
     engine = build_engine(task, start.recipe, universal, steps_per_epoch)
     load_checkpoint(engine, universal_folder(start.folder))

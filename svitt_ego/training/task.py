@@ -10,6 +10,7 @@ D: width of the text.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,9 +44,13 @@ class SpecialTokens:
     mask: int
 
 
-@dataclass(frozen=True)
-class Losses:
-    """Scalars. total is the weighted sum; an objective of weight 0 is None."""
+class Losses(NamedTuple):
+    """Scalars. total is the weighted sum; an objective of weight 0 is None.
+
+    A tuple, because DeepSpeed looks for tensors in those that `forward` returns: when the backward
+    pass reaches one, it tells ZeRO which micro-batch of the step this is. Of an object that it does
+    not look into, offload at stage 2 would take in the gradients of one micro-batch alone.
+    """
 
     total: Tensor
     contrastive: Tensor | None
@@ -54,8 +59,7 @@ class Losses:
 
     def detached(self) -> "Losses":
         """Values alone, without the graph that made them."""
-        values = (self.total, self.contrastive, self.vtm, self.mlm)
-        return Losses(*(None if value is None else value.detach() for value in values))
+        return Losses(*(None if value is None else value.detach() for value in self))
 
 
 @dataclass(frozen=True)

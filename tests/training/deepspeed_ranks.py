@@ -92,7 +92,7 @@ def poison(task, case):
         state["step"] = draws.step
         losses = forward(batch, draws, *rest)
         if draws.step in case.get("bad_loss", ()) and draws.rank == 0:
-            return replace(losses, total=losses.total.detach() * float("inf") + losses.total)
+            return losses._replace(total=losses.total.detach() * float("inf") + losses.total)
         return losses
 
     def bad_gradient(gradient):
@@ -150,7 +150,7 @@ def run(case, folder, device, rank, world_size):
     found = {"records": records, "weights": weights, "stopped": stopped}
     if case.get("resume"):
         directory = RunDirectory(folder / f"run {case['name']}")
-        about = Manifest(steps, world_size, 0, "any", 1, 1, "", {}, {}, {})
+        about = Manifest(steps, world_size, 0, False, "any", 1, 1, "", {}, {}, {})
         save_checkpoint(engine, model, directory, about, recipe.training)
         resumed, _ = new_engine()
         tag, _ = find_checkpoint(directory)
@@ -165,6 +165,7 @@ def run(case, folder, device, rank, world_size):
 def main():
     cases, result = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
     device = start_distributed()
+    torch.set_num_threads(1)  # for operations so small, more would only wait for each other
     rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
     import deepspeed.accelerator
     from deepspeed.accelerator.cpu_accelerator import CPU_Accelerator

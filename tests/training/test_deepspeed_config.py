@@ -6,6 +6,7 @@ import pytest
 from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.training.deepspeed_config import (
     Machine,
+    offloads_optimizer,
     precision_of,
     resolve_deepspeed_config,
     zero_stage_of,
@@ -67,6 +68,19 @@ def test_precision(tmp_path, config, machine, expected):
     assert precision_of(resolve(tmp_path, config, machine)) == expected
 
 
+def offload(device, key="offload_optimizer", stage=2):
+    return {"zero_optimization": {"stage": stage, key: {"device": device, "pin_memory": True}}}
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_offload_steps_with_pytorchs_adamw(tmp_path, stage):
+    resolved = resolve(tmp_path, offload("cpu", stage=stage))
+    assert offloads_optimizer(resolved) and resolved["zero_force_ds_cpu_optimizer"] is False
+    for kept in (offload("none", stage=stage), {"zero_optimization": {"offload_optimizer": None}}):
+        resolved = resolve(tmp_path, kept)
+        assert not offloads_optimizer(resolved) and "zero_force_ds_cpu_optimizer" not in resolved
+
+
 @pytest.mark.parametrize(
     "config, machine, said",
     [
@@ -75,14 +89,18 @@ def test_precision(tmp_path, config, machine, expected):
         ({"train_micro_batch_size_per_gpu": 2}, GPU, "training.micro_batch_size = 16"),
         ({"optimizer": {"type": "Adam"}}, GPU, "optimizer: the recipe's section"),
         ({"scheduler": {}}, GPU, "scheduler: the recipe's section"),
-        ({"zero_optimization": {"stage": 3}}, GPU, "stage = 3: must be one of 0, 1, 2"),
+        ({"zero_optimization": {"stage": 3}}, GPU, "stage = 3: must be .* 0, 1, 2 .*weights"),
         ({"fp16": {"enabled": True}}, OLD_CPU, "cpu, has no fp16; use ds_configs/zero2_cpu"),
         ({"fp16": True}, GPU, "fp16 = True: must be an object"),
         ({"zero_optimization": {"stage": True}}, GPU, "stage = True: must be one of"),
+        (offload("nvme"), GPU, "offload_optimizer.device = 'nvme': must be none or cpu"),
+        (offload("cpu", stage=0), GPU, "offload_optimizer: needs stage 1 or 2"),
+        (offload("cpu", "offload_param"), GPU, "offload_param.device = 'cpu': .* by stage 3"),
+        ({"zero_optimization": {"offload_optimizer": "cpu"}}, GPU, "= 'cpu': must be an object"),
         (
-            {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}},
+            offload("cpu") | {"zero_force_ds_cpu_optimizer": True},
             GPU,
-            "offload_optimizer: offload is not supported",
+            "zero_force_ds_cpu_optimizer = True contradicts offload's AdamW",
         ),
         ({"fp16": {"enabled": "yes"}}, GPU, "fp16.enabled = 'yes': must be true, false"),
         ({"fp16": {"enabled": True}, "bf16": {"enabled": True}}, GPU, "only one of them"),

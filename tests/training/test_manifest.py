@@ -26,7 +26,9 @@ def write_checkpoint(run, step, loss=1.0):
     for name in ("mp_rank_00_model_states.pt", "zero_pp_rank_0_optim_states.pt"):
         torch.save({"step": step, "state": torch.rand(1000)}, folder / name)
     files = {path.name: checksum_of(path) for path in folder.iterdir()}
-    manifest = Manifest(step, 2, 2, "fp32", 4, 1, "recipe", {"torch": "2"}, {"loss": loss}, files)
+    manifest = Manifest(
+        step, 2, 2, False, "fp32", 4, 1, "recipe", {"torch": "2"}, {"loss": loss}, files
+    )
     manifest.write(folder)
     return folder
 

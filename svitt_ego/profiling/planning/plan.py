@@ -1,19 +1,13 @@
 """What a run needs on each GPU, whether it fits, and the largest micro-batch that does."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from svitt_ego.config.schema import Recipe
 from svitt_ego.profiling.planning.planned_run import PlannedRun, PlannedStep
-from svitt_ego.training.deepspeed_config import (
-    Machine,
-    read_deepspeed_config,
-    resolve_deepspeed_config,
-)
+from svitt_ego.training.deepspeed_config import Machine, resolve_deepspeed_config
 
 MIB = 2**20
 LARGEST_TRIED = 4096
@@ -233,21 +227,5 @@ def planned_config(path: str, recipe: Recipe, gpus: int) -> dict[str, Any]:
         ConfigError: as `resolve_deepspeed_config`.
     """
     machine = Machine("cuda", fp16=True, bf16=True)
-    tree = read_deepspeed_config(path)
-    zero = tree.get("zero_optimization")
-    if not isinstance(zero, dict) or not _is_beyond_training(zero):
-        config = resolve_deepspeed_config(path, recipe, gpus, Path(), machine)
-    else:
-        # training refuses these still; what the file says besides is checked as training does
-        with TemporaryDirectory() as folder:
-            rest = Path(folder) / Path(path).name
-            plain = {key: value for key, value in zero.items() if not key.startswith("offload")}
-            stage = min(zero.get("stage", 0), 2)
-            rest.write_text(json.dumps(tree | {"zero_optimization": plain | {"stage": stage}}))
-            config = resolve_deepspeed_config(str(rest), recipe, gpus, Path(), machine)
-        config["zero_optimization"] = zero
+    config = resolve_deepspeed_config(path, recipe, gpus, Path(), machine)
     return config | {"tensorboard": {"enabled": False}}
-
-
-def _is_beyond_training(zero: dict[str, Any]) -> bool:
-    return zero.get("stage", 0) == 3 or any(key.startswith("offload") for key in zero)
