@@ -19,6 +19,8 @@ REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
 _GIB = 2**30
 _FEWEST_OPEN_FILES = 4096
 _SMALLEST_SHARED_BYTES = 2 * _GIB
+_SMALLEST_DISK_BYTES = 10 * _GIB
+"""Three checkpoints of the paper's model are kept while a fourth is written, 2.3 GiB each."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,8 @@ def examine(output_dir: Path) -> Iterator[Finding]:
 def accelerators(cuda: Any) -> Iterator[Finding]:
     """Of `torch.cuda`: GPUs, their memory, the precision and the DeepSpeed config to use."""
     if not cuda.is_available():
-        built = "with" if torch.version.cuda else "without"
-        mend = (
-            "install a driver, or a PyTorch built with CUDA, if there is one; a CPU trains slowly"
-        )
-        yield Finding("GPUs", f"none (PyTorch built {built} CUDA)", mend)
+        needs = "see nvidia-smi" if torch.version.cuda else "install a PyTorch built with CUDA"
+        yield Finding("GPUs", "none", f"a CPU trains slowly; if there is a GPU, {needs}")
         yield Finding("config", "ds_configs/zero2_cpu.json")
         return
     for index in range(cuda.device_count()):
@@ -132,10 +131,12 @@ def open_files() -> Finding:
 
 def disk(folder: Path) -> Finding:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = f"{shutil.disk_usage(existing).free / _GIB:.1f} GiB free at {existing}"
     if not os.access(existing, os.W_OK):
         return Finding("output", f"{existing} is read-only", "give another --output-dir")
-    return Finding("output", free)
+    free_bytes = shutil.disk_usage(existing).free
+    is_small = free_bytes < _SMALLEST_DISK_BYTES
+    mend = "give another --output-dir, or keep fewer checkpoints" if is_small else None
+    return Finding("output", f"{free_bytes / _GIB:.1f} GiB free at {existing}", mend)
 
 
 def installed_version(name: str) -> str | None:

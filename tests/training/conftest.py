@@ -41,13 +41,14 @@ def recipe_file(egosynth, tmp_path) -> Path:
 
 @pytest.fixture
 def launch():
-    """Start launch/pretrain.py as users do and wait for its end."""
+    """Start launch/pretrain.py as users do, one rank without the launcher; wait for its end."""
 
     def run(recipe_file, run, *arguments, ranks=2, config="ds_configs/zero2_cpu.json"):
+        launcher = [Path(sys.executable).with_name("deepspeed"), "--num_accelerators", ranks]
+        launcher += ["--master_port", free_port()]
         command = [
-            Path(sys.executable).with_name("deepspeed"),
-            *("--num_accelerators", ranks, "--master_port", free_port(), "launch/pretrain.py"),
-            *("--recipe", recipe_file, "--deepspeed_config", config),
+            *(launcher if ranks > 1 else [sys.executable]),
+            *("launch/pretrain.py", "--recipe", recipe_file, "--deepspeed_config", config),
             *("--output-dir", run, *arguments),
         ]
         return subprocess.run(

@@ -69,6 +69,8 @@ def test_compilers_and_disk(tmp_path):
     ninja, compiler, nvcc = compilers({"ninja": "/bin/ninja"}.get, has_gpu=True)
     assert ninja.mend is None and "g++" in compiler.mend and "CUDA" in nvcc.mend
     assert f"free at {tmp_path}" in disk(tmp_path / "runs" / "new").found
+    no_room = disk(Path("/proc/run"))
+    assert no_room.found == "0.0 GiB free at /proc" and "--output-dir" in no_room.mend
 
 
 def test_this_machine_can_train():

@@ -1,4 +1,5 @@
-"""A run goes on with fewer and more ranks, at another ZeRO stage, as if nothing had happened.
+"""A run goes on with fewer and more ranks, at another ZeRO stage, with offload and without, as if
+nothing had happened.
 
 In fp32 and without what is drawn or compared by rank (dropout, drop path, matching), losses are
 those of the uninterrupted run. Tolerance 1e-4 relative: sums are taken in another order.
@@ -29,9 +30,9 @@ OVERRIDES = [word for change in SAME_AT_ANY_RANKS for word in ("--set", change)]
 
 @pytest.fixture
 def stage(tmp_path):
-    def config(stage):
+    def config(stage, **settings):
         path = tmp_path / f"zero{stage}.json"
-        path.write_text(json.dumps({"zero_optimization": {"stage": stage}}))
+        path.write_text(json.dumps({"zero_optimization": {"stage": stage, **settings}}))
         return path
 
     return config
@@ -117,7 +118,8 @@ def test_two_nodes_then_one_rank_then_a_slurm_job_of_three(
         shutil.rmtree(moved.checkpoints / tag)
 
     arguments = ("--max-steps", 4, "--resume", "auto", *OVERRIDES)
-    one = launch(recipe_file, moved.path, *arguments, ranks=1, config=stage(1))
+    offloaded = stage(1, offload_optimizer={"device": "cpu"})
+    one = launch(recipe_file, moved.path, *arguments, ranks=1, config=offloaded)
     three = slurm(moved.path, "--max-steps", 6, *OVERRIDES, ranks=3, config=stage(2))
     for ended, ranks, zero, split in ((one, 1, 1, "= 6 x"), (three, 3, 2, "= 2 x")):
         assert ended.returncode == 0, ended.stderr[-3000:]

@@ -10,6 +10,7 @@ import pytest
 
 from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.durable_files import read_json_lines
+from svitt_ego.models import SViTTEgo
 from svitt_ego.training.run_directory import RunDirectory
 from svitt_ego.training.trained_model import load_trained_model
 
@@ -61,13 +62,23 @@ def test_interrupted_and_resumed_equals_uninterrupted(launch, recipe_file, spoil
     assert all(mine[name].equal(theirs[name]) for name in theirs)
     assert [entry["first_step"] for entry in torn.launches()] == [0, 2]
 
-    finished = launch(recipe_file, torn.path, "--max-steps", "4", "--resume", "auto", *changes)
+    arguments = ("--max-steps", "4", "--resume", "auto", *changes)
+    finished = launch(recipe_file, torn.path, *arguments, ranks=1)
     assert finished.returncode == 0 and "already at step 4" in finished.stderr
     assert len(torn.launches()) == 2
 
-    wrong = launch(recipe_file, torn.path, "--resume", "auto", "--set", "seed=1", *changes, ranks=1)
-    assert wrong.returncode != 0 and "seed = 1 was 0" in wrong.stderr
+    with pytest.raises(ConfigError, match="seed = 1 was 0"):
+        pretrain_here(recipe_file, torn.path, changes[1], "seed=1", resume=True)
     assert read_json_lines(torn.records_file) == again
+
+    exported = torn.path / "exported"
+    command = [sys.executable, "launch/export.py", torn.path]
+    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    model = SViTTEgo.from_pretrained(exported)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    assert ended.stdout == f"{exported}: {parameters / 1e6:.1f} M parameters\n"
+    assert all(theirs[name].equal(tensor) for name, tensor in model.state_dict().items())
 
 
 def pretrain_here(recipe_file, output_dir, *overrides, config=DEEPSPEED_CONFIG, resume=False):
@@ -83,6 +94,7 @@ def pretrain_here(recipe_file, output_dir, *overrides, config=DEEPSPEED_CONFIG, 
         ("data.metadata=nowhere.csv", "data.metadata = 'nowhere.csv'"),
         ("data.videos.root=nowhere", "data.videos.root = 'nowhere'"),
         ("data.videos.layout=whole", "with layout 'whole'"),
+        ("data.skip_list=LICENSE", "data.skip_list = 'LICENSE': line 1 does not begin with"),
         ("data.tokenizer=nowhere/tokenizer", "data.tokenizer = 'nowhere/tokenizer'"),
         ("model.text.vocabulary_size=10", "model.text.vocabulary_size"),
         ("training.micro_batch_size=100000", "training.micro_batch_size"),
