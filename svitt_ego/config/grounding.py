@@ -14,6 +14,7 @@ from svitt_ego.config.schema import (
     Probability,
     Section,
     Training,
+    Weight,
     complain,
     divisors,
 )
@@ -58,8 +59,28 @@ class Pyramid(Section):
         return self
 
 
+class Span(Section):
+    """VSLNet (Zhang et al., ACL 2020): start and end as classes over positions of the clip."""
+
+    positions: PositiveInt = 128
+    """A longer clip is averaged down to so many."""
+    kernel: PositiveInt = 7
+    """Of the encoder's separable convolutions; odd."""
+    convolutions: PositiveInt = 4
+    highlight_weight: Weight = 5.0
+    highlight_margin: Annotated[float, Field(ge=0)] = 0.1
+    """The highlighted region is the window and so much of its length on both sides."""
+    dropout: Probability = 0.2
+
+    @model_validator(mode="after")
+    def _check(self) -> "Span":
+        if self.kernel % 2 == 0:
+            raise complain("kernel", self.kernel, "must be odd")
+        return self
+
+
 class GroundingModel(Section):
-    architecture: Literal["ground_nlq"] = "ground_nlq"
+    architecture: Literal["ground_nlq", "vslnet"] = "ground_nlq"
     video_width: PositiveInt = 256
     """Of the clip's features."""
     text_width: PositiveInt = 256
@@ -72,6 +93,8 @@ class GroundingModel(Section):
     drop_path: Probability = 0.1
     pyramid: Pyramid = Pyramid()
     """Of ground_nlq."""
+    span: Span = Span()
+    """Of vslnet."""
 
     @model_validator(mode="after")
     def _check(self) -> "GroundingModel":

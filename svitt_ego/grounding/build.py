@@ -3,8 +3,9 @@
 from svitt_ego.config.grounding import GroundingModel
 from svitt_ego.grounding.ground_nlq import GroundNLQ
 from svitt_ego.grounding.model import Grounder
+from svitt_ego.grounding.vslnet import VSLNet
 
-ARCHITECTURES: dict[str, type[Grounder]] = {"ground_nlq": GroundNLQ}
+ARCHITECTURES: dict[str, type[Grounder]] = {"ground_nlq": GroundNLQ, "vslnet": VSLNet}
 
 
 def build_grounder(recipe: GroundingModel) -> Grounder:

@@ -12,8 +12,10 @@ from svitt_ego.grounding.score import Windows
 from svitt_ego.profiling.plots import STYLE
 
 TRUTH, PREDICTION = "#2f9183", "#e8833a"
-_ROW = 0.14
+_ROW = 0.12
 """Height of a bar, where a query has 1."""
+_SHADES = (1.0, 0.65, 0.45, 0.32, 0.22)
+"""Opacity of the predictions, best first; further ones are not drawn."""
 
 
 @matplotlib.rc_context(STYLE)
@@ -28,13 +30,13 @@ def timeline(queries: Sequence[Query], predictions: Mapping[str, Windows]) -> Fi
     figure = Figure(figsize=(9, 1.1 + 1.1 * len(queries)), layout="constrained")
     axes = figure.subplots()
     for row, query in enumerate(queries):
-        top = row + 0.12
+        top = row + 0.09
         axes.axhspan(row + 0.04, row + 0.96, color="#f2f3f5", zorder=0)
         if query.window_s is not None:
             _bar(axes, query.window_s, top, duration_s, color=TRUTH)
-        for place, window in enumerate(predictions.get(query.id, ())[:4]):
-            alpha = (1.0, 0.6, 0.4, 0.25)[place]
-            _bar(axes, window, top + (place + 1) * 1.15 * _ROW, duration_s, PREDICTION, alpha)
+        for place, window in enumerate(predictions.get(query.id, ())[: len(_SHADES)]):
+            below = top + (place + 1) * 1.15 * _ROW
+            _bar(axes, window, below, duration_s, PREDICTION, _SHADES[place])
     axes.set(xlim=(0, duration_s), ylim=(len(queries), 0), xlabel="seconds of the clip")
     axes.set_title(f"clip {queries[0].clip_uid}", loc="left")
     axes.set_yticks([row + 0.5 for row in range(len(queries))])
@@ -43,7 +45,7 @@ def timeline(queries: Sequence[Query], predictions: Mapping[str, Windows]) -> Fi
     axes.grid(axis="x")
     legend = [
         Patch(color=TRUTH, label="truth"),
-        Patch(color=PREDICTION, label="predictions 1 to 4"),
+        Patch(color=PREDICTION, label="predictions 1 to 5"),
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=2)
     return figure

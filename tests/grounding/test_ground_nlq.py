@@ -133,7 +133,7 @@ def test_predictions_are_few_sorted_and_within_the_clip(make_model, make_batch):
         assert (predicted.scores.diff() <= 0).all()
 
 
-@pytest.mark.parametrize("name", ["paper_128", "groundnlq_384", "groundnlq_384_star"])
+@pytest.mark.parametrize("name", ["paper_128", "groundnlq_384", "groundnlq_384_star", "vslnet_128"])
 def test_shipped_recipes(name):
     recipe = load_recipe(f"grounding/{name}", kind=GroundingRecipe)
     assert len(recipe.model.pyramid.regression_ranges) == 7

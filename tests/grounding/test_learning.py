@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from svitt_ego.config.grounding import REGRESSION_RANGES, Decoding, GroundingModel, Pyramid
+from svitt_ego.config.grounding import REGRESSION_RANGES, Decoding, GroundingModel, Pyramid, Span
 from svitt_ego.grounding.batch import GroundingBatch, Sample, collate
 from svitt_ego.grounding.build import build_grounder
 from svitt_ego.grounding.spans import pairwise_iou
@@ -23,6 +23,7 @@ MODELS = {
             regression_ranges=REGRESSION_RANGES[:4],
         )
     },
+    "vslnet": {"span": Span(positions=LENGTH, dropout=0.0)},
 }
 
 
