@@ -7,7 +7,7 @@ Paths inside a recipe are relative to the working directory.
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from svitt_ego.config.schema import ConfigError, Recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "launch" / "recipes"
+
+AnyRecipe = TypeVar("AnyRecipe", bound=BaseModel)
 
 Sources = dict[str, str]
 """Where each leaf came from: dotted key -> file or ``--set``."""
@@ -70,8 +72,13 @@ def find_recipe(name: str) -> Path:
     raise ConfigError(f"recipe {name!r}: no such file, nor one of the shipped recipes: {names}")
 
 
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    name: str, overrides: Sequence[str] = (), kind: type[AnyRecipe] = Recipe
+) -> AnyRecipe:
     """Read a recipe, apply ``a.b=c`` overrides, validate.
+
+    Args:
+        kind: of which task.
 
     Raises:
         ConfigError: naming file (or ``--set``), key, value and what is allowed.
@@ -81,19 +88,24 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         _apply_override(tree, sources, override)
     tree.setdefault("name", path.stem)
-    return recipe_from_tree(tree, sources, str(path))
+    return recipe_from_tree(tree, sources, str(path), kind)
 
 
-def recipe_from_tree(tree: dict[str, Any], sources: Sources, default_source: str) -> Recipe:
+def recipe_from_tree(
+    tree: dict[str, Any],
+    sources: Sources,
+    default_source: str,
+    kind: type[AnyRecipe] = Recipe,
+) -> AnyRecipe:
     """Validate a nested dictionary.
 
     Raises:
         ConfigError: one line for the first mistake, with the number of further ones.
     """
     try:
-        return Recipe.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_one_line(error, tree, sources, default_source)) from None
+        raise ConfigError(_one_line(error, kind, sources, default_source)) from None
 
 
 def dump_recipe(recipe: BaseModel) -> str:
@@ -149,7 +161,7 @@ def _apply_override(tree: dict[str, Any], sources: Sources, override: str) -> No
 
 
 def _one_line(
-    error: ValidationError, tree: dict[str, Any], sources: Sources, default_source: str
+    error: ValidationError, kind: type[BaseModel], sources: Sources, default_source: str
 ) -> str:
     problems = error.errors(include_url=False)
     first = problems[0]
@@ -163,9 +175,9 @@ def _one_line(
     else:
         location = first["loc"]
         if first["type"] == "extra_forbidden":
-            allowed = f"unknown key{_known_keys(location[:-1])}"
+            allowed = f"unknown key{_known_keys(kind, location[:-1])}"
         elif first["type"] == "model_type":
-            allowed = f"must be a section{_known_keys(location)}"
+            allowed = f"must be a section{_known_keys(kind, location)}"
         else:
             allowed = first["msg"][0].lower() + first["msg"][1:]
         value = repr(first["input"])
@@ -183,8 +195,8 @@ def _source_of(path: str, sources: Sources, default_source: str) -> str:
     return default_source
 
 
-def _known_keys(section_location: tuple[int | str, ...]) -> str:
-    section: Any = Recipe
+def _known_keys(kind: type[BaseModel], section_location: tuple[int | str, ...]) -> str:
+    section: Any = kind
     for part in section_location:
         field = section.model_fields.get(str(part))
         if field is None:

@@ -1,0 +1,184 @@
+"""Features of clips and of queries, as files of safetensors: opened by memory map, never unpickled.
+
+Clips: a folder with `index.json` and for each clip a file with one tensor, `features`, (windows,
+width) fp32. Queries: one file with a tensor (tokens, width) for each query's id.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from svitt_ego.config import ConfigError
+from svitt_ego.grounding.time_grid import TimeGrid
+
+INDEX = "index.json"
+TENSOR = "features"
+
+
+class FeaturesError(ConfigError):
+    """Features cannot be used; names file and clip or query."""
+
+
+@dataclass(frozen=True)
+class ClipEntry:
+    file: str
+    windows: int
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """The features of many clips, read one by one."""
+
+    folder: Path
+    grid: TimeGrid
+    width: int
+    clips: dict[str, ClipEntry]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "ClipFeatures":
+        """Read the index.
+
+        Raises:
+            FeaturesError: there is none, or it is not as it must be.
+        """
+        folder = Path(folder)
+        path = folder / INDEX
+        try:
+            tree = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise FeaturesError(f"{path}: {error.strerror or error}") from None
+        except ValueError as error:
+            raise FeaturesError(f"{path}: not JSON: {error}") from None
+        try:
+            grid = TimeGrid(
+                *(_above_0(tree, key) for key in ("window_frames", "stride_frames", "fps"))
+            )
+            clips = {uid: _entry(uid, node) for uid, node in tree["clips"].items()}
+            return cls(folder, grid, int(_above_0(tree, "width")), clips)
+        except (KeyError, AttributeError, TypeError):
+            raise FeaturesError(f"{path}: clips must be an object of entries by clip_uid") from None
+        except ValueError as error:
+            raise FeaturesError(f"{path}: {error}") from None
+
+    def check(self, grid: TimeGrid, width: int) -> None:
+        """
+        Raises:
+            FeaturesError: the features are of another window, stride, frame rate or width.
+        """
+        for key in ("window_frames", "stride_frames", "fps"):
+            has, wanted = getattr(self.grid, key), getattr(grid, key)
+            if has != wanted:
+                raise FeaturesError(
+                    f"{self.folder / INDEX}: {key} = {has:g}, but the recipe's data.grid.{key} is "
+                    f"{wanted:g}: extract the features anew, or set data.grid.{key}={has:g}"
+                )
+        if self.width != width:
+            raise FeaturesError(
+                f"{self.folder / INDEX}: width = {self.width}, but the recipe's model.video_width "
+                f"is {width}: set model.video_width={self.width}"
+            )
+
+    def entry(self, clip_uid: str) -> ClipEntry:
+        """
+        Raises:
+            FeaturesError: the clip has no features.
+        """
+        if clip_uid not in self.clips:
+            raise FeaturesError(f"{self.folder / INDEX}: clip {clip_uid} has no features")
+        return self.clips[clip_uid]
+
+    def read(self, clip_uid: str) -> Tensor:
+        """(windows, width) fp32.
+
+        Raises:
+            FeaturesError: there are none, or not those that the index promises.
+        """
+        entry = self.entry(clip_uid)
+        path = self.folder / entry.file
+        with _opened(path) as file:
+            if TENSOR not in file.keys():  # noqa: SIM118 (not a mapping)
+                raise FeaturesError(f"{path}: holds no tensor {TENSOR!r}")
+            features = file.get_tensor(TENSOR)
+        shape = (entry.windows, self.width)
+        if features.dtype != torch.float32 or features.shape != shape:
+            raise FeaturesError(
+                f"{path}: {TENSOR} is {tuple(features.shape)} {features.dtype}, but {INDEX} says "
+                f"{shape} and it must be torch.float32"
+            )
+        if not features.isfinite().all():
+            raise FeaturesError(f"{path}: {TENSOR} holds a value that is not finite")
+        return features
+
+
+class TextFeatures:
+    """Token features of queries, read one by one."""
+
+    def __init__(self, path: str | Path, width: int) -> None:
+        """
+        Args:
+            width: that a query's features must have.
+
+        Raises:
+            FeaturesError: the file cannot be read.
+        """
+        self.path, self.width = Path(path), width
+        with _opened(self.path) as file:
+            self.ids = frozenset(file.keys())
+
+    def check(self, query_id: str) -> None:
+        """
+        Raises:
+            FeaturesError: the query has no features.
+        """
+        if query_id not in self.ids:
+            raise FeaturesError(f"{self.path}: query {query_id} has no features")
+
+    def read(self, query_id: str) -> Tensor:
+        """(tokens, width) fp32.
+
+        Raises:
+            FeaturesError: there are none, or of another width.
+        """
+        self.check(query_id)
+        with _opened(self.path) as file:
+            features = file.get_tensor(query_id)
+        if features.ndim != 2 or not len(features) or features.shape[1] != self.width:
+            raise FeaturesError(
+                f"{self.path}: query {query_id} has features {tuple(features.shape)}, but the "
+                f"recipe's model.text_width is {self.width}"
+            )
+        return features.float()
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt")
+    except (OSError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise FeaturesError(f"{path}: cannot be read as safetensors: {reason}") from None
+
+
+def _entry(clip_uid: str, node: Any) -> ClipEntry:
+    try:
+        name = node["file"]
+        # a name that leads out of the folder is not one that the extraction wrote
+        if not isinstance(name, str) or not name or Path(name).is_absolute() or ".." in name:
+            raise ValueError(f"file = {name!r}: must be a path inside the folder")
+        return ClipEntry(name, int(_above_0(node, "windows")), _above_0(node, "duration_s"))
+    except (KeyError, TypeError):
+        raise ValueError(f"clip {clip_uid}: must have file, windows and duration_s") from None
+    except ValueError as error:
+        raise ValueError(f"clip {clip_uid}: {error}") from None
+
+
+def _above_0(node: Any, key: str) -> float:
+    value = node[key] if isinstance(node, dict) and key in node else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f"{key} = {value!r}: must be a number above 0")
+    return value

@@ -1,0 +1,123 @@
+"""Reading queries: both formats, what is left out, and one line for what is wrong."""
+
+import json
+import re
+
+import pytest
+
+from svitt_ego.grounding.queries import QueriesError, read_queries
+from tests.grounding.nlq_files import nlq_clip, nlq_query, nlq_tree, write_nlq
+
+
+def test_reads_ego4d_json_and_counts_what_it_leaves_out(tmp_path):
+    path = write_nlq(
+        tmp_path / "nlq_val.json",
+        nlq_clip("a", nlq_query(1, 3, "First?"), nlq_query(2, 4, None), nlq_query(5, 5)),
+        nlq_clip("b", nlq_query(0, 0.5, " "), nlq_query(7, 6), nlq_query(4, 25, "Last?")),
+    )
+    queries = read_queries(path)
+    assert [(q.id, q.clip_uid, q.text, q.window_s) for q in queries.usable] == [
+        ("note-a_0", "a", "First?", (1.0, 3.0)),
+        ("note-b_2", "b", "Last?", (4.0, 25.0)),  # ends past the clip, as published
+    ]
+    assert (queries.null, queries.empty_windows) == (2, 2)
+    assert {q.clip_duration_s for q in queries.usable} == {20.0}
+    assert queries.summary() == (
+        f"{path}: 2 queries about 2 clips; left out 2 without text and 2 with an empty window"
+    )
+
+
+def test_the_test_split_has_no_windows(tmp_path):
+    path = write_nlq(tmp_path / "nlq_test.json", nlq_clip("a", {"query": "Where?"}, {"slot_x": 1}))
+    queries = read_queries(path)
+    assert [q.window_s for q in queries.usable] == [None] and queries.null == 1
+
+
+def jsonl_line(**changes):
+    return {
+        "query": "Where?",
+        "query_id": "note_with_parts_3",
+        "duration": 480.0,
+        "video_id": "clip",
+        "query_type": "nlq",
+        "timestamps": [[1.5, 2.5]],
+    } | changes
+
+
+def test_reads_groundnlq_jsonl(tmp_path):
+    path = tmp_path / "val.jsonl"
+    lines = [jsonl_line(), {}, jsonl_line(query_id="note_4", timestamps=[[3, 3]])]
+    path.write_text("\n".join(json.dumps(line) if line else "" for line in lines))
+    queries = read_queries(path)
+    (query,) = queries.usable
+    assert (query.annotation_uid, query.index, query.window_s) == ("note_with_parts", 3, (1.5, 2.5))
+    assert (query.clip_uid, query.clip_duration_s, queries.empty_windows) == ("clip", 480.0, 1)
+
+
+def wrong_clip(**changes):
+    return nlq_tree(nlq_clip("a", nlq_query(1, 2)) | changes)
+
+
+WRONG_JSON = {
+    "not JSON": ("{", "not JSON: "),
+    "a list": ([], "videos is missing"),
+    "no clips": ({"videos": [{}]}, "clips is missing"),
+    "no uid": ({"videos": [{"clips": [{}]}]}, "clip_uid is missing"),
+    "no end": (
+        wrong_clip(video_end_sec=None),
+        "clip a: video_end_sec = None: must be int or float",
+    ),
+    "time as text": (
+        nlq_tree(nlq_clip("a", nlq_query(1, 2) | {"clip_start_sec": "1"})),
+        "clip a: annotation note-a, query 0: clip_start_sec = '1': must be int or float",
+    ),
+    "text as number": (
+        nlq_tree(nlq_clip("a", nlq_query(1, 2, 3))),
+        "clip a: annotation note-a, query 0: query = 3: must be a text",
+    ),
+    "query as text": (nlq_tree(nlq_clip("a", "Where?")), "query 0: a query must be an object"),
+    "past the end": (
+        nlq_tree(nlq_clip("a", nlq_query(1, 2), nlq_query(20, 22))),
+        "annotation note-a, query 1: its window begins at 20 s, but clip a ends at 20 s",
+    ),
+    "twice": (
+        nlq_tree(nlq_clip("a", nlq_query(1, 2)), nlq_clip("a", nlq_query(1, 2))),
+        "query note-a_0 stands twice",
+    ),
+    "nothing usable": (nlq_tree(nlq_clip("a", nlq_query(2, 2))), "holds no usable query"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_JSON)
+def test_wrong_json_is_one_line(tmp_path, name):
+    tree, message = WRONG_JSON[name]
+    path = tmp_path / "nlq_val.json"
+    path.write_text(tree if isinstance(tree, str) else json.dumps(tree))
+    with pytest.raises(QueriesError, match=re.escape(message)) as caught:
+        read_queries(path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+WRONG_JSONL = {
+    "not JSON": ("{", "line 2: not JSON: "),
+    "id": (jsonl_line(query_id="note"), "line 2: query_id = 'note': must be annotation_uid_index"),
+    "no duration": (jsonl_line(duration=None), "line 2: duration = None: must be int or float"),
+    "two windows": (jsonl_line(timestamps=[[1, 2], [3, 4]]), "must be one window, [[start, end]]"),
+    "NaN": (jsonl_line(timestamps=[[1, float("nan")]]), "line 2: end = nan: must be a finite"),
+    "past the end": (jsonl_line(timestamps=[[481, 482]]), "line 2: its window begins at 481 s"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_JSONL)
+def test_wrong_jsonl_is_one_line(tmp_path, name):
+    line, message = WRONG_JSONL[name]
+    path = tmp_path / "val.jsonl"
+    first = json.dumps(jsonl_line(query_id="note_0"))
+    path.write_text(f"{first}\n{line if isinstance(line, str) else json.dumps(line)}\n")
+    with pytest.raises(QueriesError, match=re.escape(message)):
+        read_queries(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(QueriesError, match=r"nowhere\.json: cannot be read"):
+        read_queries(tmp_path / "nowhere.json")
