@@ -24,7 +24,7 @@ def test_features_are_unit_vectors_that_neither_dropout_nor_the_batch_changes():
     ids = torch.randint(0, 50, (5, 7))
     mask = torch.ones_like(ids)
     for together, apart in (
-        (embed_video(video), [embed_video(clip[None]) for clip in video]),
+        (embed_video(video, range(5)), [embed_video(clip[None], [0]) for clip in video]),
         (
             embed_text(ids, mask),
             [embed_text(i[None], m[None]) for i, m in zip(ids, mask, strict=True)],

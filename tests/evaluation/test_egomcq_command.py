@@ -1,55 +1,17 @@
 """launch/evaluate_egomcq.py as a user runs it."""
 
 import json
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from svitt_ego.config import Recipe, load_recipe
-from svitt_ego.data.synthetic.generate import generate
-from svitt_ego.models import SViTTEgo
-from svitt_ego.models.weights import save_weights
-from svitt_ego.training.run_directory import RunDirectory, tag_of
+from svitt_ego.training.free_port import free_port
 
 SCRIPT = Path(__file__).parents[2] / "launch" / "evaluate_egomcq.py"
-
-
-@pytest.fixture(scope="module")
-def egosynth(tmp_path_factory) -> Path:
-    return generate(tmp_path_factory.mktemp("egosynth"), "tiny", seed=1, workers=1, progress=False)
-
-
-@pytest.fixture(scope="module")
-def recipe(egosynth) -> Recipe:
-    values = {
-        "model.video.layers": 2,
-        "model.video.node_sparsity.layers": [0],
-        "model.video.image_size": 48,
-        "model.video.edge_sparsity.block_size": 3,
-        "model.text.layers": 1,
-        "data.metadata": egosynth / "egoclip.csv",
-        "data.videos.root": egosynth / "videos",
-        "data.videos.chunk_s": 5.0,
-        "data.tokenizer": egosynth / "tokenizer",
-        "evaluation.egomcq": egosynth / "egomcq.json",
-    }
-    return load_recipe("demo", [f"{key}={value}" for key, value in values.items()])
-
-
-@pytest.fixture(scope="module")
-def run(recipe, tmp_path_factory) -> Path:
-    """A run directory with one checkpoint, of a model that has learnt nothing."""
-    directory = RunDirectory(tmp_path_factory.mktemp("run"))
-    directory.write_setup(recipe, {}, {})
-    weights = directory.weights_file(tag_of(7))
-    weights.parent.mkdir(parents=True)
-    torch.manual_seed(0)
-    save_weights(SViTTEgo(recipe.model), weights)
-    directory.pointer.write_text(tag_of(7))
-    return directory.path
 
 
 def evaluate(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
@@ -81,17 +43,48 @@ def test_every_question_is_answered(run, egosynth, tmp_path, monkeypatch, capsys
         key: question["answer"] for key, question in questions.items()
     }
     assert sum(result["questions"].values()) == len(questions)
-    assert result["unreadable"] == []
+    assert result["unreadable"] == [] and result["frames"] == 4
+    lowest = {"dual": -1.001, "fusion": 0.0, "ensemble": -1.001}
     for answer in result["answers"]:
-        assert len(answer["similarities"]) == 5 and all(
-            -1.001 < similarity < 1.001 for similarity in answer["similarities"]
-        )
-        best = max(answer["similarities"])
-        assert answer["similarities"][answer["chosen"]] == best
-        assert answer["correct"] == (answer["chosen"] == answer["answer"])
-    for kind in ("inter", "intra"):
-        correct = [answer["correct"] for answer in result["answers"] if answer["kind"] == kind]
-        assert result[kind] == pytest.approx(100 * sum(correct) / len(correct))
+        assert answer["scores"].keys() == lowest.keys()
+        for name, values in answer["scores"].items():
+            assert len(values) == 5 and all(lowest[name] <= value < 2.001 for value in values)
+            assert values[answer["chosen"][name]] == max(values)
+    for name, kinds in result["accuracy"].items():
+        for kind, accuracy in kinds.items():
+            of_kind = [answer for answer in result["answers"] if answer["kind"] == kind]
+            correct = sum(answer["chosen"][name] == answer["answer"] for answer in of_kind)
+            assert accuracy == pytest.approx(100 * correct / len(of_kind))
+    assert result["inter"] == result["accuracy"]["dual"]["inter"]
+
+
+def test_two_ranks_answer_as_one(run, tmp_path):
+    """With more frames than the model was trained on, through separate processes."""
+    outputs = tmp_path / "one.json", tmp_path / "two.json"
+    for world_size, output in enumerate(outputs, start=1):
+        port = str(free_port())
+        processes = [
+            subprocess.Popen(
+                [sys.executable, SCRIPT, "--run", run, "--output", output]
+                + ["--frames", "5", "--set", "data.workers=0"],
+                env=os.environ
+                | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
+                | {"LOCAL_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(world_size)
+        ]
+        said = [process.communicate(timeout=300) for process in processes]
+        assert [process.returncode for process in processes] == [0] * world_size, said
+        assert not any(printed for printed, _ in said[1:])  # rank 0 speaks for all
+    one, two = (json.loads(output.read_text()) for output in outputs)
+    assert one["frames"] == two["frames"] == 5
+    assert one["clips"] == two["clips"] and one["questions"] == two["questions"]
+    for alone, together in zip(one["answers"], two["answers"], strict=True):
+        for name, values in alone["scores"].items():
+            assert together["scores"][name] == pytest.approx(values, abs=1e-5)
 
 
 def test_the_model_cannot_be_overridden(run, tmp_path, monkeypatch, capsys):
