@@ -1,6 +1,7 @@
 """What the commands that use a trained model share: their arguments, and loading it."""
 
 import argparse
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +18,15 @@ if TYPE_CHECKING:
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(parser: argparse.ArgumentParser, default_run: Path | None = None) -> None:
     """--run, --tag, --frames, --precision and --set."""
-    parser.add_argument("--run", type=Path, required=True, help="run directory of a training")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        required=default_run is None,
+        default=default_run,
+        help=f"run directory of a training{f' (default: {default_run})' if default_run else ''}",
+    )
     parser.add_argument("--tag", help="checkpoint, e.g. step-000040 (default: the newest)")
     parser.add_argument(
         "--frames", type=positive, help="frames of a clip, any number (default: the recipe's)"
@@ -56,8 +63,8 @@ class EvaluatedRun:
     model: "SViTTEgo"
     tokenizer: "PreTrainedTokenizerBase"
     recipe: Recipe
-    checkpoint: str
-    """`step-000040`."""
+    weights_sha256: str
+    """Of the checkpoint's weights: what was made with them can tell."""
 
 
 def load_evaluated_run(
@@ -82,5 +89,7 @@ def load_evaluated_run(
     model, _ = load_trained_model(arguments.run, arguments.tag)
     model = with_max_frames(model, recipe.model.video.max_frames)
     model = model.to(ranks.device, getattr(torch, PRECISIONS[arguments.precision])).eval()
-    checkpoint = arguments.tag or str(RunDirectory(arguments.run).newest_tag())
-    return EvaluatedRun(model, tokenizer, recipe, checkpoint)
+    directory = RunDirectory(arguments.run)
+    with directory.weights_file(arguments.tag or str(directory.newest_tag())).open("rb") as file:
+        weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return EvaluatedRun(model, tokenizer, recipe, weights_sha256)

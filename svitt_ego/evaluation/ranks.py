@@ -54,6 +54,14 @@ class Ranks:
         dist.gather_object(result, results)
         return results
 
+    def from_first(self, value: Any) -> Any:
+        """What rank 0 gives, on all ranks."""
+        if self.world_size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
     def leave(self) -> None:
         """Once nothing more is to be gathered."""
         if self.world_size > 1 and dist.is_initialized():

@@ -1,40 +1,25 @@
 """launch/evaluate_egomcq.py as a user runs it."""
 
 import json
-import os
-import runpy
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from svitt_ego.training.free_port import free_port
+from tests.evaluation.launching import launch, launch_ranks, refusal
 
-SCRIPT = Path(__file__).parents[2] / "launch" / "evaluate_egomcq.py"
-
-
-def evaluate(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    runpy.run_path(str(SCRIPT), run_name="__main__")
+SCRIPT = "evaluate_egomcq.py"
 
 
-def refusal(monkeypatch: pytest.MonkeyPatch, capsys, *arguments: str | Path) -> str:
-    """The one line with which the command refuses, before it has read a question or a model."""
+def early_refusal(monkeypatch: pytest.MonkeyPatch, capsys, *arguments: object) -> str:
+    """Before the command has read a question or a model."""
     work = ("evaluation.mcq_questions.read_questions", "training.trained_model.load_trained_model")
     for name in work:
         monkeypatch.setattr(f"svitt_ego.{name}", lambda *_: pytest.fail("work has begun"))
-    with pytest.raises(SystemExit) as ending:
-        evaluate(monkeypatch, *arguments)
-    assert ending.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
+    return refusal(monkeypatch, capsys, SCRIPT, *arguments)
 
 
 def test_every_question_is_answered(run, egosynth, tmp_path, monkeypatch, capsys):
     output = tmp_path / "new" / "mcq.json"
-    evaluate(monkeypatch, "--run", run, "--output", output, "--set", "data.workers=0")
+    launch(monkeypatch, SCRIPT, "--run", run, "--output", output, "--set", "data.workers=0")
     printed = capsys.readouterr().out
     assert "inter-video accuracy" in printed and printed.endswith(f"every answer: {output}\n")
     result = json.loads(output.read_text())
@@ -61,24 +46,9 @@ def test_every_question_is_answered(run, egosynth, tmp_path, monkeypatch, capsys
 def test_two_ranks_answer_as_one(run, tmp_path):
     """With more frames than the model was trained on, through separate processes."""
     outputs = tmp_path / "one.json", tmp_path / "two.json"
+    arguments = ("--run", run, "--frames", 5, "--set", "data.workers=0")
     for world_size, output in enumerate(outputs, start=1):
-        port = str(free_port())
-        processes = [
-            subprocess.Popen(
-                [sys.executable, SCRIPT, "--run", run, "--output", output]
-                + ["--frames", "5", "--set", "data.workers=0"],
-                env=os.environ
-                | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
-                | {"LOCAL_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(world_size)
-        ]
-        said = [process.communicate(timeout=300) for process in processes]
-        assert [process.returncode for process in processes] == [0] * world_size, said
-        assert not any(printed for printed, _ in said[1:])  # rank 0 speaks for all
+        launch_ranks(world_size, SCRIPT, *arguments, "--output", output)
     one, two = (json.loads(output.read_text()) for output in outputs)
     assert one["frames"] == two["frames"] == 5
     assert one["clips"] == two["clips"] and one["questions"] == two["questions"]
@@ -89,20 +59,22 @@ def test_two_ranks_answer_as_one(run, tmp_path):
 
 def test_the_model_cannot_be_overridden(run, tmp_path, monkeypatch, capsys):
     arguments = ("--run", run, "--output", tmp_path / "mcq.json")
-    line = refusal(monkeypatch, capsys, *arguments, "--set", "model.video.layers=3")
+    line = early_refusal(monkeypatch, capsys, *arguments, "--set", "model.video.layers=3")
     assert line.startswith("error: --set model.video.layers=3: only data.* and evaluation.*")
 
 
 def test_an_unusable_output_is_refused_before_any_work(run, tmp_path, monkeypatch, capsys):
-    line = refusal(monkeypatch, capsys, "--run", run, "--output", tmp_path)
+    line = early_refusal(monkeypatch, capsys, "--run", run, "--output", tmp_path)
     assert line == f"error: {tmp_path}: is a directory: give the path of a file"
     (tmp_path / "file").write_text("")
-    line = refusal(monkeypatch, capsys, "--run", run, "--output", tmp_path / "file" / "mcq.json")
+    line = early_refusal(
+        monkeypatch, capsys, "--run", run, "--output", tmp_path / "file" / "mcq.json"
+    )
     assert line.startswith(f"error: {tmp_path / 'file'}: cannot be made")
 
 
 def test_a_missing_run_is_refused(tmp_path, monkeypatch, capsys):
     output = tmp_path / "new" / "mcq.json"
-    line = refusal(monkeypatch, capsys, "--run", tmp_path / "none", "--output", output)
+    line = early_refusal(monkeypatch, capsys, "--run", tmp_path / "none", "--output", output)
     assert line == f"error: {tmp_path / 'none'}: not a run directory: it has no recipe.yaml"
     assert not output.parent.exists()
