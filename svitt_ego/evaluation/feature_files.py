@@ -8,7 +8,7 @@ features/
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,8 @@ class FeatureIndex:
     window_frames: int
     stride_frames: int
     fps: float
+    frames: int
+    """That the model sees of a window."""
     width: int
     clips: dict[str, IndexedClip]
     unreadable: dict[str, str]
@@ -51,6 +53,23 @@ class FeatureIndex:
     """Where the frames are."""
     weights_sha256: str
     """Of the model that made them."""
+
+    def with_clips_of(self, folder: Path) -> "FeatureIndex":
+        """Together with the clips that the folder's index, if there is one, has besides.
+
+        Raises:
+            ConfigError: it is of features made in another way.
+        """
+        if not (folder / INDEX).is_file():
+            return self
+        before = FeatureIndex.read(folder)
+        for name in ("window_frames", "stride_frames", "fps", "frames", "weights_sha256", "videos"):
+            was, now = getattr(before, name), getattr(self, name)
+            if was != now:
+                raise ConfigError(
+                    f"{folder / INDEX}: is of {name} {was}, not {now}: give another folder"
+                )
+        return replace(self, clips=before.clips | self.clips)
 
     def write(self, folder: Path) -> None:
         tree = asdict(self) | {"videos": self.videos.model_dump(mode="json")}
@@ -71,7 +90,9 @@ class FeatureIndex:
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror or error}") from None
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise ConfigError(f"{path}: not an index of features; extract them anew") from None
+            raise ConfigError(
+                f"{path}: not an index of features; remove it and extract anew"
+            ) from None
 
 
 def write_features(

@@ -5,8 +5,8 @@ among ranks, and what is there already is kept, so that it can be stopped at any
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from svitt_ego.config import ConfigError
-from svitt_ego.data.batch import Fault
 from svitt_ego.evaluation.clip_reading import ClipReading, reading_of
 from svitt_ego.evaluation.evaluated_run import EvaluatedRun
 from svitt_ego.evaluation.feature_files import (
@@ -35,6 +34,8 @@ class Extraction:
     """What was done, over all ranks."""
 
     index: FeatureIndex
+    made: int
+    """Clips embedded now."""
     reused: int
     """Clips that were there already."""
     windows: int
@@ -45,8 +46,7 @@ class Extraction:
     """Of the slowest rank, reading and writing included."""
 
     def summary(self) -> str:
-        made = len(self.index.clips) - self.reused
-        lines = [f"{made} clips embedded, {self.reused} there already"]
+        lines = [f"{self.made} clips embedded, {self.reused} there already"]
         if self.windows:
             lines.append(
                 f"{self.windows} windows in {self.wall_s:.1f} s: "
@@ -85,41 +85,36 @@ def extract_features(
     """
     started = time.monotonic()
     reading, weights_sha256 = reading_of(run.recipe), run.weights_sha256
+    index = FeatureIndex(
+        **asdict(windowing),
+        frames=reading.frames,
+        width=run.model.recipe.video.width,
+        clips={},
+        unreadable={},
+        videos=reading.files,
+        weights_sha256=weights_sha256,
+    ).with_clips_of(folder)
     folder.mkdir(parents=True, exist_ok=True)
     identities = [_identity(clip, windowing, reading, weights_sha256) for clip in clips]
     files = [folder / f"{clip.clip_uid}.safetensors" for clip in clips]
     # one rank looks, before any writes: all must divide the same list
     pending = ranks.from_first(
         [
-            index
-            for index, (file, identity) in enumerate(zip(files, identities, strict=True))
+            place
+            for place, (file, identity) in enumerate(zip(files, identities, strict=True))
             if windows_there(file, identity) is None
         ]
         if ranks.is_first
         else None
     )
     own = [pending[place] for place in ranks.share(len(pending))]
+    shown = progress and ranks.is_first
     faults: dict[str, str] = {}
     windows, video_s = 0, 0.0
-    embed = _pooled_embedder(run.model)
-    rows: list[Tensor] = []
-    total = sum(windowing.count(clips[index].duration_s) for index in own)
-    shown = progress and ranks.is_first
-    with tqdm(total=total, desc="windows", unit="window", disable=not shown) as bar:
-        for stretch in read_stretches(clips, own, windowing, reading):
-            clip = clips[stretch.clip]
-            rows = rows if stretch.first else []
-            if stretch.video is None:
-                faults |= _named(stretch.fault)
-            else:
-                rows.append(embed(stretch.video))
-            bar.update(stretch.last - stretch.first)
-            count = windowing.count(clip.duration_s)
-            if stretch.last == count and sum(map(len, rows)) == count:
-                features = torch.cat(rows).numpy()
-                write_features(files[stretch.clip], {FEATURES: features}, identities[stretch.clip])
-                windows += count
-                video_s += clip.duration_s
+    for place, features in _embedded_clips(clips, own, windowing, run, faults, shown):
+        write_features(files[place], {FEATURES: features.numpy()}, identities[place])
+        windows += len(features)
+        video_s += clips[place].duration_s
     parts = ranks.gather((faults, windows, video_s, time.monotonic() - started))
     if parts is None:
         return None
@@ -134,18 +129,12 @@ def extract_features(
     if not there:
         path, cause = next(iter(all_faults.items()))
         raise ConfigError(f"none of the {len(clips)} clips can be read; the first: {path}: {cause}")
-    index = FeatureIndex(
-        **asdict(windowing),
-        width=run.model.recipe.video.width,
-        clips=there,
-        unreadable=all_faults,
-        videos=reading.files,
-        weights_sha256=weights_sha256,
-    )
+    index = replace(index, clips=index.clips | there, unreadable=all_faults)
     index.write(folder)
     _, each_windows, each_video_s, each_wall_s = zip(*parts, strict=True)
     return Extraction(
         index,
+        made=len(there) - (len(clips) - len(pending)),
         reused=len(clips) - len(pending),
         windows=sum(each_windows),
         video_s=sum(each_video_s),
@@ -153,15 +142,39 @@ def extract_features(
     )
 
 
-def _pooled_embedder(model: SViTTEgo) -> Callable[[Tensor], Tensor]:
-    model.eval()
+def _embedded_clips(
+    clips: Sequence[LongClip],
+    wanted: Sequence[int],
+    windowing: Windowing,
+    run: EvaluatedRun,
+    faults: dict[str, str],
+    progress: bool,
+) -> Iterator[tuple[int, Tensor]]:
+    """Each wanted clip that can be read, with its features (windows, width) float32 on the CPU.
+
+    Args:
+        faults: takes the cause by file where one cannot.
+    """
+    counts = [windowing.count(clip.duration_s) for clip in clips]
+    rows: list[Tensor] = []
+    total = sum(counts[place] for place in wanted)
+    stretches = read_stretches(clips, wanted, windowing, reading_of(run.recipe))
+    with tqdm(total=total, desc="windows", unit="window", disable=not progress) as bar:
+        for stretch in stretches:
+            rows = rows if stretch.first else []
+            if stretch.fault is not None:
+                faults[stretch.fault.path] = stretch.fault.cause
+            else:
+                rows.append(_pooled(run.model, stretch.video))
+            bar.update(stretch.last - stretch.first)
+            if stretch.last == counts[stretch.clip] == sum(map(len, rows)):
+                yield stretch.clip, torch.cat(rows)
+
+
+@torch.inference_mode()
+def _pooled(model: SViTTEgo, video: Tensor) -> Tensor:
     device = next(model.parameters()).device
-
-    @torch.inference_mode()
-    def embed(video: Tensor) -> Tensor:
-        return model.encode_video(video.to(device)).pooled.float().cpu()
-
-    return embed
+    return model.encode_video(video.to(device)).pooled.float().cpu()
 
 
 def _identity(
@@ -169,8 +182,3 @@ def _identity(
 ) -> dict[str, str]:
     values = asdict(windowing) | asdict(clip) | {"frames": reading.frames}
     return {name: str(value) for name, value in values.items()} | {"weights": weights_sha256}
-
-
-def _named(fault: Fault | None) -> dict[str, str]:
-    assert fault is not None
-    return {fault.path: fault.cause}

@@ -73,8 +73,19 @@ def test_extracted_resumed_and_refused(run, recipe, nlq, tmp_path, monkeypatch, 
     assert (output / "c1.safetensors").stat().st_mtime_ns == kept
     assert len(read_features(output / "c2.safetensors")) == 9
 
+    tree = json.loads(path.read_text())
+    del tree["videos"][1], tree["videos"][0]["clips"][0]
+    tree["videos"][0]["clips"][0]["clip_uid"] = "c4"
+    path.write_text(json.dumps(tree))
+    launch(monkeypatch, "extract_features.py", *arguments)
+    assert "1 clips embedded, 0 there already" in capsys.readouterr().out
+    assert FeatureIndex.read(output).clips.keys() == {"c1", "c2", "c4"}
+
     line = refusal(monkeypatch, capsys, "extract_features.py", *arguments, "--window", 8)
-    assert "c1.safetensors: was made with window_frames 6, not 8: give another folder" in line
+    assert "index.json: is of window_frames 6, not 8: give another folder" in line
+    (output / "index.json").unlink()  # as of an extraction that was stopped
+    line = refusal(monkeypatch, capsys, "extract_features.py", *arguments, "--window", 8)
+    assert "c4.safetensors: was made with window_frames 6, not 8: give another folder" in line
 
 
 def test_two_ranks_extract_what_one_does(run, egosynth, tmp_path):
