@@ -37,7 +37,7 @@ def token_picture(trace: TokenTrace) -> Figure:
             _show(panels[row, column], picture)
         panels[0, column].set_title(f"frame {frame + 1}", fontsize=9)
     for row, title in enumerate(("frames", *(stage.title for stage in trace.stages))):
-        panels[row, 0].set_ylabel(title.replace(" keeps ", "\nkeeps "), fontsize=9)
+        panels[row, 0].set_ylabel(_in_two_lines(title), fontsize=9)
     return figure
 
 
@@ -50,7 +50,9 @@ def save_animation(trace: TokenTrace, path: Path) -> None:
     panels = figure.subplots(1, columns, squeeze=False)[0]
     figure.suptitle(trace.text, wrap=True)
     for axes, title in zip(panels, ("frames", *(s.title for s in trace.stages)), strict=True):
-        axes.set_title(title.replace(" keeps ", "\nkeeps ").replace(" to", "\nto"), fontsize=9)
+        axes.set_title(
+            title.replace(" keeps ", "\nkeeps ").replace(" attends", "\nattends"), fontsize=9
+        )
     shown = [
         _show(axes, picture) for axes, picture in zip(panels, _pictures(trace, 0), strict=True)
     ]
@@ -88,6 +90,11 @@ def stage_picture(image: NDArray[np.uint8], stage: Stage, frame: int) -> NDArray
     share = np.kron(share, np.ones((patch, patch)))[..., None]
     white = DROPPED_WHITE * (1 - share)
     return image / 255 * (1 - white) + white
+
+
+def _in_two_lines(title: str) -> str:
+    """What it is of, then what happens."""
+    return title.replace(" keeps ", "\nkeeps ").replace(" attends", "\nattends")
 
 
 def _pictures(trace: TokenTrace, frame: int) -> list[NDArray]:
