@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help venv demo memory-report plan check-plans bench-encoders bench-growth bench-data faults test lint format clean
+.PHONY: help venv demo gallery memory-report plan check-plans bench-encoders bench-growth bench-data faults test lint format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ venv: .venv/installed  ## create .venv and install the pinned requirements
 
 demo: .venv/installed  ## train, resume, evaluate and profile in small, from nothing, in minutes
 	$(BIN)/python launch/demo.py
+
+gallery: .venv/installed  ## what the demo's model keeps of a clip, and a search in its videos: runs/gallery
+	$(BIN)/python launch/gallery.py
 
 bench-encoders: .venv/installed  ## time and memory of dense and sparse training steps at the paper's size
 	$(BIN)/python launch/bench_encoders.py

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from svitt_ego.config import ConfigError
 from svitt_ego.data.text import clean_narration
+from svitt_ego.evaluation.video_clip import VideoClip
 
 Kind = Literal["inter", "intra"]
 
@@ -21,20 +22,11 @@ class QuestionsError(ConfigError):
 
 
 @dataclass(frozen=True)
-class ChoiceClip:
-    """A clip to choose from; times in seconds of the source video."""
-
-    video_uid: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
 class Question:
     id: str
     kind: Kind
     text: str
-    choices: tuple[ChoiceClip, ...]
+    choices: tuple[VideoClip, ...]
     answer: int
     """Index of the right choice."""
 
@@ -86,12 +78,12 @@ def _question(question_id: str, node: Any) -> Question:
     )
 
 
-def _clip(node: Any, key: str) -> ChoiceClip:
+def _clip(node: Any, key: str) -> VideoClip:
     start_s = max(0.0, float(_get(node, f"{key}.clip_start", (int, float))))
     end_s = float(_get(node, f"{key}.clip_end", (int, float)))
     if not (math.isfinite(start_s) and math.isfinite(end_s) and start_s < end_s):
         raise ValueError(f"{key}: clip_end {end_s} is not after clip_start {start_s}")
-    return ChoiceClip(_get(node, f"{key}.video_uid", str), start_s, end_s)
+    return VideoClip(_get(node, f"{key}.video_uid", str), start_s, end_s)
 
 
 def _get(node: Any, dotted: str, kind: type | tuple[type, ...]) -> Any:

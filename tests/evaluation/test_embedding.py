@@ -24,7 +24,7 @@ def test_features_are_unit_vectors_that_neither_dropout_nor_the_batch_changes():
     ids = torch.randint(0, 50, (5, 7))
     mask = torch.ones_like(ids)
     for together, apart in (
-        (embed_video(video), [embed_video(clip[None]) for clip in video]),
+        (embed_video(video, range(5)), [embed_video(clip[None], [0]) for clip in video]),
         (
             embed_text(ids, mask),
             [embed_text(i[None], m[None]) for i, m in zip(ids, mask, strict=True)],
@@ -33,3 +33,13 @@ def test_features_are_unit_vectors_that_neither_dropout_nor_the_batch_changes():
         assert together.shape == (5, 16) and not together.requires_grad
         assert torch.allclose(together.norm(dim=1), torch.ones(5), atol=1e-5)
         assert torch.allclose(together, torch.cat(apart), atol=1e-5)
+
+
+def test_half_precision_gives_nearly_the_same():
+    torch.manual_seed(0)
+    model = SViTTEgo(Model.model_validate(TINY))
+    video = torch.randint(0, 256, (5, 3, 3, 32, 32), dtype=torch.uint8)
+    exact = embedders(model)[0](video, range(5))
+    rough = embedders(model.bfloat16())[0](video, range(5))
+    assert rough.dtype == torch.bfloat16
+    assert ((exact * rough.float()).sum(dim=1) > 0.99).all()

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from svitt_ego.evaluation.mcq_questions import ChoiceClip, QuestionsError, read_questions
+from svitt_ego.evaluation.mcq_questions import QuestionsError, read_questions
+from svitt_ego.evaluation.video_clip import VideoClip
 
 
 def clip(index):
@@ -34,8 +35,8 @@ def test_questions_are_what_was_written(tmp_path):
     one, two = read(tmp_path, {"0": question(), "7": question(types=2, choices=shuffled)})
     assert (one.id, one.kind, one.text, one.answer) == ("0", "inter", "text 3", 3)
     assert (two.id, two.kind) == ("7", "intra")
-    assert one.choices[0] == ChoiceClip("video0", 0.0, 1.0)  # starts at -0.5 s in the file
-    assert one.choices[4] == ChoiceClip("video4", 3.5, 5.0)
+    assert one.choices[0] == VideoClip("video0", 0.0, 1.0)  # starts at -0.5 s in the file
+    assert one.choices[4] == VideoClip("video4", 3.5, 5.0)
     assert two.choices == one.choices
 
 
