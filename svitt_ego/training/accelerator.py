@@ -50,6 +50,13 @@ def start_distributed() -> torch.device:
     return device
 
 
+def leave_distributed() -> None:
+    """End the process group, all ranks together: one that leaves early takes its peers' connections
+    with it, and gloo may then abort a process that had done all its work."""
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
 def machine() -> Machine:
     """What the precision of a run depends on."""
     accelerator = get_accelerator()

@@ -15,7 +15,7 @@ from svitt_ego.data.skip_list import read_skip_list
 from svitt_ego.data.text import load_tokenizer
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import check_weights
-from svitt_ego.training.accelerator import machine, start_distributed
+from svitt_ego.training.accelerator import leave_distributed, machine, start_distributed
 from svitt_ego.training.agreement import on_rank_0
 from svitt_ego.training.checkpoint import find_checkpoint
 from svitt_ego.training.deepspeed_config import (
@@ -24,7 +24,7 @@ from svitt_ego.training.deepspeed_config import (
     resolve_deepspeed_config,
     zero_stage_of,
 )
-from svitt_ego.training.interruption import StopRequest, deaf_workers
+from svitt_ego.training.interruption import Interrupted, StopRequest, deaf_workers
 from svitt_ego.training.manifest import Manifest, checksum_of_settings
 from svitt_ego.training.records import forget_after
 from svitt_ego.training.run_directory import RunDirectory, packages
@@ -102,6 +102,7 @@ def pretrain(
     if start.folder and start.step >= last_step:
         if rank == 0:
             log.info("%s: already at step %d of %d", run.path, start.step, sampler.steps)
+        leave_distributed()
         return
     tokens = SpecialTokens(tuple(tokenizer.all_special_ids), tokenizer.mask_token_id)
     task = PretrainingTask(model, recipe.objectives, tokens)
@@ -129,8 +130,13 @@ def pretrain(
     )
     loader = build_loader(start.recipe, table, tokenizer, rank, world_size, start.step)
     snapshot = run.path / f"memory-rank{rank}.pickle" if memory_snapshot else None
-    with deaf_workers(loader) as batches:
-        trainer.run(batches, start.step, last_step, snapshot)
+    try:
+        with deaf_workers(loader) as batches:
+            trainer.run(batches, start.step, last_step, snapshot)
+    except Interrupted:
+        leave_distributed()
+        raise
+    leave_distributed()
     if lock:
         lock.close()
 

@@ -15,7 +15,7 @@ from svitt_ego.config import load_recipe
 from svitt_ego.config.load import recipe_from_tree
 from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.recorder import MemoryRecorder
-from svitt_ego.training.accelerator import start_distributed
+from svitt_ego.training.accelerator import leave_distributed, start_distributed
 from svitt_ego.training.agreement import to_rank_0
 from svitt_ego.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from svitt_ego.training.deepspeed_config import Machine, resolve_deepspeed_config
@@ -178,6 +178,7 @@ def main():
     found = {case["name"]: run(case, result.parent, device, rank, world_size) for case in cases}
     if rank == 0:
         result.write_text(json.dumps(found))
+    leave_distributed()
 
 
 if __name__ == "__main__":
