@@ -12,7 +12,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from svitt_ego.command_line import one_line_errors
+from svitt_ego.config import ConfigError
 from svitt_ego.durable_files import prepare_folder_of, write_atomically
+
+LARGEST_ERROR = 0.03
+"""Of a prediction, either way."""
 
 
 def main() -> None:
@@ -42,6 +46,9 @@ def run(directory: Path, page: Path | None) -> None:
     if page:
         replace_section(page, "checks", markdown(rows))
     print(markdown(rows))
+    wrong = [f"{row.case.name} {row.error:+.1%}" for row in rows if abs(row.error) > LARGEST_ERROR]
+    if wrong:
+        raise ConfigError(f"predictions off by more than {LARGEST_ERROR:.0%}: {', '.join(wrong)}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from svitt_ego.command_line import add_overrides, one_line_errors
+from svitt_ego.command_line import add_overrides, one_line_errors, positive
 from svitt_ego.config import ConfigError, load_recipe
+from svitt_ego.durable_files import prepare_folder_of
 
 
 def main() -> None:
@@ -12,7 +13,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--recipe", default="paper_1_3_56", help="path, or name in launch/recipes")
-    parser.add_argument("--step", type=int, default=1, help="training step; 0: evaluation's")
+    parser.add_argument("--step", type=positive, default=1, help="training step")
     parser.add_argument("--output", type=Path, default=Path("runs/patterns.png"), help="PNG")
     add_overrides(parser)
     arguments = parser.parse_args()
@@ -25,6 +26,9 @@ def run(arguments: argparse.Namespace) -> None:
     video = recipe.model.video
     if video.edge_sparsity is None:
         raise ConfigError(f"{arguments.recipe}: has no model.video.edge_sparsity: nothing to draw")
+    if arguments.output.suffix != ".png":
+        raise ConfigError(f"--output {arguments.output}: must end in .png")
+    prepare_folder_of(arguments.output)
     # Heavy imports only once the arguments are known to be good.
     from svitt_ego.models.attention import draw_patterns
     from svitt_ego.models.token_drop import token_counts
@@ -34,7 +38,6 @@ def run(arguments: argparse.Namespace) -> None:
     patches = recipe.data.frames * video.patches_per_frame
     counts = token_counts(video.node_sparsity, video.layers, patches)[:-1]
     patterns = draw_patterns(video.edge_sparsity, counts, recipe.seed, arguments.step)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     save_png(pattern_picture(patterns, counts, video.edge_sparsity.block_size), arguments.output)
     print(arguments.output)
 

@@ -83,12 +83,12 @@ def comparison_variants(
         ConfigError: a recipe's model cannot take so many or so few frames.
     """
     found: list[RecipeVariant] = []
-    for count in frames or [recipes[0].data.frames]:
+    for count in dict.fromkeys(frames or [recipes[0].data.frames]):
         for number, recipe in enumerate(recipes):
             training = recipe.training
             table_frames = max(*(frames or [0]), count, recipe.model.video.max_frames)
-            for batch in micro_batches or [training.micro_batch_size]:
-                for policy in policies or [training.recompute.what]:
+            for batch in dict.fromkeys(micro_batches or [training.micro_batch_size]):
+                for policy in dict.fromkeys(policies or [training.recompute.what]):
                     said = [recipe.name] if number else []
                     said += [f"{batch} anchors"] if batch != (micro_batches or [batch])[0] else []
                     said += [f"{policy} recomputed"] if policy != "none" else []

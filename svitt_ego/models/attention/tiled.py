@@ -192,8 +192,8 @@ class _Plan:
 
 def _even_share(number: int, most: int) -> int:
     """Size of the parts, at most `most` but at least 1, that `number` falls into evenly."""
-    parts = -(-number // max(1, most))
-    return -(-number // parts)
+    parts = max(1, -(-number // max(1, most)))
+    return max(1, -(-number // parts))
 
 
 def _computed_here(dtype: torch.dtype) -> bool:

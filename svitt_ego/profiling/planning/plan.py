@@ -66,8 +66,7 @@ class Plan:
     @property
     def clips(self) -> int:
         """That enter the video encoder of one rank in one step."""
-        negatives = self.recipe.objectives.contrastive.scene_negatives
-        return 2 * self.micro_batch if negatives else self.micro_batch
+        return self.micro_batch * self.recipe.objectives.contrastive.clips_per_anchor
 
     @property
     def peak_bytes(self) -> int:
@@ -170,7 +169,8 @@ def plan(
 
     Args:
         config: of `planned_config`.
-        micro_batch: anchors of one rank; None: the most that fit (1 where none do).
+        micro_batch: anchors of one rank; None: the most that fit. Where looking for the most
+            finds that none do, the plan is of 1.
         find_largest: look for the most that fit also where a number is given.
     """
     with PlannedRun(recipe, config, gpus) as run:
@@ -178,6 +178,8 @@ def plan(
         largest = None
         if find_largest or micro_batch is None:
             largest = planner.largest(gpu_memory_bytes)
+        if largest == 0:  # what one anchor needs says why there is no more to ask
+            micro_batch = 1
         return planner.plan(gpu_memory_bytes, micro_batch or max(largest or 0, 1), largest)
 
 

@@ -50,7 +50,7 @@ def rows(
                 limit_bytes = memory_size(size)
                 largest = planner.largest(limit_bytes)
                 yield _row(setting, size, planner.plan(limit_bytes, max(largest, 1), largest))
-            per_anchor = 2 if recipe.objectives.contrastive.scene_negatives else 1
+            per_anchor = recipe.objectives.contrastive.clips_per_anchor
             for clips in setting.clips:
                 yield _row(setting, None, planner.plan(0, clips // per_anchor))
 

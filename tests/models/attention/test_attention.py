@@ -230,3 +230,13 @@ def test_pattern_of_another_length_is_refused(make_case):
     case = make_case(29, (1, 1, 5))
     with pytest.raises(AssertionError, match="pattern of 6 blocks, not 8"):
         attention(*case.arguments, pattern=case.pattern, block_size=4)
+
+
+@pytest.mark.parametrize("sparsity", [None, (1, 1, 5)])
+def test_no_clips(make_case, sparsity):
+    case = make_case(sparsity=sparsity, batch=0)
+    out, scores = attention(
+        *case.arguments, pattern=case.pattern, block_size=case.block_size, need_cls_scores=True
+    )
+    assert out.shape == (0, 37, 24) and scores.shape == (0, 36)
+    assert all(g.abs().sum() == 0 for g in gradients(out, case))
