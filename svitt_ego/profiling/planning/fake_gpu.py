@@ -8,6 +8,7 @@ would on a machine with a GPU, and neither needs a driver. (The backward pass of
 `cuda` itself asks for one.)
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -108,6 +109,9 @@ def fake_machine(device: torch.device, world_size: int, masked_share: float) -> 
     """
     before = get_accelerator()
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        # DeepSpeed asks fake partitions whether they are aligned
+        warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
         if device == GPU:
             set_accelerator(FakeGpuAccelerator())
             stack.callback(set_accelerator, before)
