@@ -63,8 +63,10 @@ class Ranks:
         return box[0]
 
     def leave(self) -> None:
-        """Once nothing more is to be gathered."""
+        """Once nothing more is to be gathered; all together, as one that leaves early takes its
+        peers' connections with it."""
         if self.world_size > 1 and dist.is_initialized():
+            dist.barrier()
             dist.destroy_process_group()
 
 

@@ -60,7 +60,7 @@ def measure(recipe: Recipe, config: dict[str, Any], world_size: int) -> dict[str
 
 def _run_rank(recipe_file: str, config_file: str, result_file: str) -> None:
     from svitt_ego.models import SViTTEgo
-    from svitt_ego.training.accelerator import start_distributed
+    from svitt_ego.training.accelerator import leave_distributed, start_distributed
     from svitt_ego.training.agreement import to_rank_0
     from svitt_ego.training.engine import build_engine, memory_recorder
     from svitt_ego.training.rehearsal import SPECIAL_TOKENS, random_batch
@@ -86,6 +86,7 @@ def _run_rank(recipe_file: str, config_file: str, result_file: str) -> None:
     if of_ranks:
         largest = max(of_ranks, key=lambda memory: memory["peak_bytes"])
         Path(result_file).write_text(json.dumps(largest), encoding="utf-8")
+    leave_distributed()
 
 
 if __name__ == "__main__":
