@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from svitt_ego.models.dropout import drop_elements
+
 
 def short_attention(
     q: Tensor,
@@ -56,7 +58,7 @@ class _ShortAttention(torch.autograd.Function):
         cls_scores = p[:, :, 0].mean(1)
         kept = None
         if dropout:
-            p, kept = torch.native_dropout(p, dropout, True)
+            p, kept = drop_elements(p, dropout)
         out = (p @ _pick(v, source_index)).transpose(1, 2).flatten(2)
         ctx.dropout = dropout
         ctx.save_for_backward(q, k, v, mask, source_index, kept)
@@ -82,7 +84,7 @@ class _ShortAttention(torch.autograd.Function):
 
 
 def _probabilities(q: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
-    logits = (q @ keys.mT) * q.shape[-1] ** -0.5
+    logits = (q * q.shape[-1] ** -0.5) @ keys.mT
     if mask is not None:
         logits = logits.masked_fill(~mask[:, None, None], float("-inf"))
     return logits.softmax(-1)  # in fp32 inside, also of 2-byte numbers
@@ -93,7 +95,8 @@ def _pick(x: Tensor, source_index: Tensor | None) -> Tensor:
 
 
 def _collect(of_texts: Tensor, x: Tensor, source_index: Tensor | None) -> Tensor:
-    """Sum of what several texts have for one source."""
+    """Sum of what several texts have for one source, in fp32 for 2-byte numbers."""
     if source_index is None:
         return of_texts
-    return torch.zeros_like(x).index_add_(0, source_index, of_texts)
+    total = torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
+    return total.index_add_(0, source_index, of_texts.to(total.dtype)).to(x.dtype)

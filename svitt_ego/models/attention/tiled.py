@@ -21,10 +21,7 @@ LEAST_QUERIES = 64
 """Of a tile: fewer make slow matrix products."""
 
 LEAST_HEADS = 4
-"""Of a tile: the bias is looked up, and its gradient added, in parallel over heads."""
-
-KEPT_INDICES = 3
-"""Of [CLS], of all whole blocks, of the shorter last one: the tiles of a short clip."""
+"""Of a tile that holds no whole head: its index is made once for all its heads."""
 
 Chunk = tuple[slice, slice]
 """Samples and heads."""
@@ -89,7 +86,7 @@ class _TiledAttention(torch.autograd.Function):
         plan = _Plan(q, k, bias_table, codes, pattern, ctx.block_size)
         d_out = d_out.unflatten(2, (q.shape[1], -1)).transpose(1, 2)
         dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
-        d_table = torch.zeros_like(plan.table)
+        d_table = torch.zeros_like(plan.table, dtype=plan.sum_dtype)
         for chunk in plan.chunks:
             queries, keys, values, d_result = (plan.take(x, chunk) for x in (q, k, v, d_out))
             of_keys, of_values = (torch.zeros_like(x, dtype=plan.sum_dtype) for x in (keys, values))
@@ -136,7 +133,7 @@ class _Plan:
         # Whole heads first, so that a head's keys have their gradient from few tiles; then all
         # samples, which may share the bias; then more heads.
         samples = _even_share(batch, budget // (queries * row))
-        at_once = max(LEAST_HEADS, budget // (samples * queries * row))
+        at_once = budget // (samples * queries * row) or LEAST_HEADS
         some_heads = _even_share(heads, at_once)
         scores = max(budget // (samples * some_heads), row * min(queries, LEAST_QUERIES))
         if pattern is None:
@@ -151,43 +148,49 @@ class _Plan:
         """Samples and heads that are computed together."""
         self.codes = functional.pad(codes, (1, 0))
         self.rows = len(bias_table)
-        table = functional.pad(bias_table.t().to(self.sum_dtype), (0, 1), value=float("-inf"))
+        table = functional.pad(bias_table.t().to(self.dtype), (0, 1), value=float("-inf"))
         self.table = table.contiguous()
         """(heads, rows + 1): the last column is the bias where no key is."""
-        self._indices: dict[tuple[int, int], Tensor] = {}
+        self._keeps_indices = len(self.codes[:samples]) * queries * row <= budget
+        self._indexed: slice | None = None
+        self._indices: dict[int, Tensor] = {}
+        """Of the tiles of the samples `_indexed`, by their first query."""
 
     def take(self, x: Tensor, chunk: Chunk) -> Tensor:
         return x[chunk].to(self.dtype).contiguous()
 
     def index(self, tile: Tile, chunk: Chunk) -> Tensor:
-        """Columns of `table`: (samples or 1, 1, groups * size * keys). One for all heads, so it
-        is kept for the next chunk."""
+        """Columns of `table`: (samples or 1, 1, groups * size * keys). One for all heads, so those
+        of a tile's samples are kept for their other heads, unless they are more than its scores."""
         samples = chunk[0] if len(self.codes) > 1 else slice(0, 1)
-        place = (tile.queries.start, samples.start)
-        if place not in self._indices:
-            if len(self._indices) == KEPT_INDICES:
-                self._indices.clear()
-            index = tile.bias_rows(self.codes[samples], self.rows)
-            self._indices[place] = index.flatten(1)[:, None]
-        return self._indices[place]
+        if self._indexed != samples:
+            self._indexed, self._indices = samples, {}
+        first = tile.queries.start
+        if first in self._indices:
+            return self._indices[first]
+        index = tile.bias_rows(self.codes[samples], self.rows).flatten(1)[:, None]
+        if self._keeps_indices:
+            self._indices[first] = index
+        return index
 
     def probabilities(self, q: Tensor, k: Tensor, index: Tensor, chunk: Chunk) -> Tensor:
         """Of a tile's queries and keys: (samples, heads, groups, size, keys)."""
         batch, heads = q.shape[:2]
         table = self.table[chunk[1]].expand(len(index), -1, -1)
         bias = table.gather(2, index.expand(-1, heads, -1))
-        scores = q.new_empty(batch, heads, bias.shape[-1]).copy_(bias)
-        scores = scores.view(-1, q.shape[3], k.shape[3])
+        scores = bias.expand(batch, -1, -1).contiguous().view(-1, q.shape[3], k.shape[3])
         scores.baddbmm_(q.flatten(0, 2), k.flatten(0, 2).mT, alpha=self.scale)
         return scores.view(*q.shape[:4], -1).softmax(-1)
 
     def add_to_table(self, d_table: Tensor, ds: Tensor, index: Tensor, chunk: Chunk) -> None:
         """Add the gradients of a tile's scores where `probabilities` took the bias from."""
-        d_bias = ds.flatten(2).to(self.sum_dtype)
+        d_bias = ds.flatten(2)
         if len(index) < len(d_bias):
-            d_bias = d_bias.sum(0, keepdim=True)
+            d_bias = d_bias.sum(0, keepdim=True, dtype=self.sum_dtype)
         for rows, gradient in zip(index, d_bias, strict=True):
-            d_table[chunk[1]].scatter_add_(1, rows.expand(gradient.shape), gradient)
+            d_table[chunk[1]].scatter_add_(
+                1, rows.expand(gradient.shape), gradient.to(self.sum_dtype)
+            )
 
 
 def _even_share(number: int, most: int) -> int:
