@@ -14,6 +14,15 @@ def test_zeroes_at_its_rate_and_keeps_the_mean():
     assert torch.equal(x.grad, out.detach())
 
 
+def test_elements_that_share_a_draw_are_alike_and_independent():
+    kept = dropout(torch.ones(100_000, 4), 0.1, True) != 0
+    share = kept.double().mean(0)
+    assert (share - 0.9).abs().max() < 0.008  # eight standard deviations
+    together = (kept[:, :, None] & kept[:, None]).double().mean(0)
+    apart = together[~torch.eye(4, dtype=torch.bool)]
+    assert (apart - 0.81).abs().max() < 0.01
+
+
 def test_does_nothing_outside_training():
     x = torch.randn(5)
     assert dropout(x, 0.3, False) is x

@@ -14,7 +14,7 @@ from torch.nn import functional
 from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.models.attention.tiles import Tile, dense_tiles, sparse_tiles
 
-TILE_BYTES = {"cpu": 4 << 20, "cuda": 128 << 20}
+TILE_BYTES = {"cpu": 4 << 20, "cuda": 64 << 20}
 """Of the scores of a tile: on a CPU what its caches hold, on a GPU enough to keep it busy."""
 
 LEAST_QUERIES = 64
@@ -86,7 +86,7 @@ class _TiledAttention(torch.autograd.Function):
         plan = _Plan(q, k, bias_table, codes, pattern, ctx.block_size)
         d_out = d_out.unflatten(2, (q.shape[1], -1)).transpose(1, 2)
         dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
-        d_table = torch.zeros_like(plan.table, dtype=plan.sum_dtype)
+        d_table = torch.zeros_like(plan.table)
         for chunk in plan.chunks:
             queries, keys, values, d_result = (plan.take(x, chunk) for x in (q, k, v, d_out))
             of_keys, of_values = (torch.zeros_like(x, dtype=plan.sum_dtype) for x in (keys, values))
@@ -148,7 +148,7 @@ class _Plan:
         """Samples and heads that are computed together."""
         self.codes = functional.pad(codes, (1, 0))
         self.rows = len(bias_table)
-        table = functional.pad(bias_table.t().to(self.dtype), (0, 1), value=float("-inf"))
+        table = functional.pad(bias_table.t().to(self.sum_dtype), (0, 1), value=float("-inf"))
         self.table = table.contiguous()
         """(heads, rows + 1): the last column is the bias where no key is."""
         self._keeps_indices = len(self.codes[:samples]) * queries * row <= budget
@@ -178,7 +178,8 @@ class _Plan:
         batch, heads = q.shape[:2]
         table = self.table[chunk[1]].expand(len(index), -1, -1)
         bias = table.gather(2, index.expand(-1, heads, -1))
-        scores = bias.expand(batch, -1, -1).contiguous().view(-1, q.shape[3], k.shape[3])
+        scores = q.new_empty(batch, heads, bias.shape[-1]).copy_(bias)
+        scores = scores.view(-1, q.shape[3], k.shape[3])
         scores.baddbmm_(q.flatten(0, 2), k.flatten(0, 2).mT, alpha=self.scale)
         return scores.view(*q.shape[:4], -1).softmax(-1)
 

@@ -11,9 +11,11 @@ from svitt_ego.models.attention.flex import fused_attention
 SPARSITIES = [(1, 0), (1, 1), (1, 3), (3, 0), (3, 1), (5, 0), (3, 2), (5, 1)]
 
 
-@pytest.fixture(params=["one tile a sample or more", "many tiles"])
+@pytest.fixture(params=["one tile a sample or more", "about a head a tile", "many tiles"])
 def tiles(request, monkeypatch):
     """Inputs of tests are small: also cut them as finely as large ones are cut."""
+    if request.param == "about a head a tile":
+        cut_finely(monkeypatch, 6000)
     if request.param == "many tiles":
         cut_finely(monkeypatch, 400)
 
