@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 
-from svitt_ego.config import load_recipe
+from svitt_ego.config import Recipe, load_recipe
 from svitt_ego.config.grounding import GroundingRecipe
+from svitt_ego.config.schema import BaseRecipe
+from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.data.synthetic.nlq.generate import generate_nlq
 from svitt_ego.durable_files import write_atomically
 from svitt_ego.grounding.floors import centre_prior, write_blank_texts, write_random_features
@@ -25,6 +27,7 @@ from svitt_ego.shown_commands import ALREADY_THERE, is_newer, run_deepspeed, run
 from svitt_ego.training.run_directory import RunDirectory, step_of
 
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
+SCRIPTS = {Recipe: "launch/pretrain.py", GroundingRecipe: "launch/train_grounding.py"}
 VIDEO_TEXT, NARRATIONS, QUERIES, BASELINE = (
     f"nlq/{name}" for name in ("video_text", "narrations", "queries", "vslnet")
 )
@@ -68,6 +71,8 @@ class Pipeline:
         """
         self.root = root
         self.processes = num_accelerators or min(2, torch.cuda.device_count()) or 2
+        on_cpu = not torch.cuda.is_available()
+        self.precision = "bf16" if on_cpu and cpu_computes_bf16() else "fp32"
         recipe = load_recipe(QUERIES, (), GroundingRecipe)
         self.text_width = recipe.model.text_width
         self.train, self.val = Path(recipe.data.train_queries), Path(recipe.data.val_queries)
@@ -89,7 +94,7 @@ class Pipeline:
         title(f"1/6 EgoSynth-NLQ: {self.dataset}")
         generate_nlq(self.dataset, "demo")
         title("2/6 a video-text model, from nothing, on the narrations of the training videos")
-        self._train("launch/pretrain.py", VIDEO_TEXT, self.video_text)
+        self._train(Recipe, VIDEO_TEXT, self.video_text)
         title("3/6 features of all clips and queries")
         self._extract()
         for row in ROWS:
@@ -104,28 +109,24 @@ class Pipeline:
             queries.usable,
             centre_prior(trained_on.usable, queries.usable),
         )
-        earlier_s = json.loads(self.summary_file.read_text())["wall_s"] if self._is_known() else 0.0
         summary = self._summary(queries)
+        known = self.summary_file.is_file()
+        earlier_s = json.loads(self.summary_file.read_text())["wall_s"] if known else 0.0
         summary["wall_s"] = round(earlier_s + time.monotonic() - started, 1)
         write_atomically(self.summary_file, json.dumps(summary, indent=1) + "\n")
         self._draw(queries)
         return summary
 
-    def _is_known(self) -> bool:
-        return self.summary_file.is_file()
-
-    def _train(self, script: str, recipe: str, run: Path, *changes: str) -> None:
-        kind = GroundingRecipe if script == "launch/train_grounding.py" else None
-        directory = RunDirectory(run, kind) if kind else RunDirectory(run)
-        wanted = load_recipe(recipe, changes, kind) if kind else load_recipe(recipe)
-        directory.check_same_run(wanted)
+    def _train(self, kind: type[BaseRecipe], recipe: str, run: Path, *changes: str) -> None:
+        directory = RunDirectory(run, kind)
+        directory.check_same_run(load_recipe(recipe, changes, kind))
         launches, tag = directory.launches(), directory.newest_tag()
         if launches and tag and step_of(tag) == launches[-1]["total_steps"]:
             print(f"{run}: {ALREADY_THERE}")
             return
         run_deepspeed(
             self.processes,
-            script,
+            SCRIPTS[kind],
             *("--recipe", recipe, "--deepspeed_config", DEEPSPEED_CONFIG),
             *("--output-dir", run, "--resume", "auto"),
             *(word for change in changes for word in ("--set", change)),
@@ -147,18 +148,18 @@ class Pipeline:
             *("launch/extract_features.py", "--run", self.video_text, "--output", self.features),
             *("--clips", train, val, "--queries", self.narrations, train, val),
             *("--window", int(grid.window_frames), "--stride", int(grid.stride_frames)),
-            *("--fps", int(grid.fps)),
+            *("--fps", int(grid.fps), "--precision", self.precision),
         )
 
     def _train_row(self, row: Row) -> None:
         """On narrations, where the row does so, and then on queries."""
-        pretrained, script = self.root / row.folder / "narrations", "launch/train_grounding.py"
+        pretrained = self.root / row.folder / "narrations"
         if row.pretrains:
             changes = self._inputs(row, self.narrations)
-            self._train(script, NARRATIONS, pretrained, *changes)
+            self._train(GroundingRecipe, NARRATIONS, pretrained, *changes)
         start = f"model.pretrained={pretrained if row.pretrains else 'null'}"
         changes = self._inputs(row, self.train)
-        self._train(script, row.recipe, self._run_of(row), start, *changes)
+        self._train(GroundingRecipe, row.recipe, self._run_of(row), start, *changes)
 
     def _answer(self, row: Row) -> None:
         output = self._predictions(row.name)

@@ -9,11 +9,7 @@ from svitt_ego.data.long_clip import LongClip
 from svitt_ego.data.metadata import ClipTable
 from svitt_ego.grounding.narration_queries import narration_queries, write_queries
 from svitt_ego.grounding.queries import read_queries
-
-HEADER = (
-    "clip_idx\tvideo_uid\tvideo_dur\tnarration_source\tnarration_ind\tnarration_time\tclip_start"
-    "\tclip_end\tclip_text\ttag_verb\ttag_noun"
-)
+from tests.data.ego_files import HEADER
 
 
 @pytest.fixture
@@ -31,7 +27,7 @@ def table(tmp_path):
         for i, (uid, time_s, start_s, end_s, text) in enumerate(rows)
     ]
     path = tmp_path / "egoclip.csv"
-    path.write_text("\n".join([HEADER, *lines]) + "\n")
+    path.write_text("\n".join(["\t".join(HEADER), *lines]) + "\n")
     return ClipTable.open(path)
 
 

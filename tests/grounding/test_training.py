@@ -12,7 +12,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from svitt_ego.config import ConfigError, load_recipe
+from svitt_ego.config import ConfigError, Recipe, load_recipe
 from svitt_ego.config.grounding import GroundingRecipe
 from svitt_ego.durable_files import read_json_lines
 from svitt_ego.grounding.build import build_grounder
@@ -216,3 +216,11 @@ def test_the_built_models_name_their_losses(make_batch, make_model):
         model = make_model(architecture=architecture)
         assert tuple(model.losses(model(batch), batch).parts) == model.loss_names
     assert build_grounder(load_recipe("grounding/paper_128", (), GroundingRecipe).model).figures()
+
+
+@pytest.mark.parametrize("path", sorted(Path("launch/recipes").glob("*/*.yaml")), ids=str)
+def test_every_shipped_recipe_is_valid_and_listed(path):
+    kind = Recipe if path.stem == "video_text" else GroundingRecipe
+    name = f"{path.parent.name}/{path.stem}"
+    assert load_recipe(name, (), kind).name == path.stem
+    assert f"`{name}`" in Path("docs/grounding.md").read_text()
