@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help venv demo gallery memory-report plan check-plans bench-encoders bench-growth bench-data faults test lint format clean
+.PHONY: help venv demo nlq gallery memory-report plan check-plans bench-encoders bench-growth bench-data faults test lint format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ venv: .venv/installed  ## create .venv and install the pinned requirements
 
 demo: .venv/installed  ## train, resume, evaluate and profile in small, from nothing, in minutes
 	$(BIN)/python launch/demo.py
+
+nlq: .venv/installed  ## temporal grounding in small, from raw video to a score: runs/nlq
+	$(BIN)/python launch/nlq.py
 
 gallery: .venv/installed  ## what the demo's model keeps of a clip, and a search in its videos: runs/gallery
 	$(BIN)/python launch/gallery.py
@@ -57,5 +60,5 @@ format: .venv/installed  ## mend style and formatting
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv, caches and what the demo made; your own data and runs stay
-	rm -rf .venv data/egosynth-demo runs/demo runs/faults *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv data/egosynth-demo data/egosynth-nlq runs/demo runs/nlq runs/faults *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,7 +22,9 @@ def parse_arguments() -> argparse.Namespace:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--output", type=Path, required=True, help="folder")
-    parser.add_argument("--clips", help="nlq_*.json (default: all videos of data.videos, whole)")
+    parser.add_argument(
+        "--clips", nargs="+", help="nlq_*.json (default: all videos of data.videos, whole)"
+    )
     parser.add_argument(
         "--queries", nargs="+", default=[], help="nlq_*.json or .jsonl: write their tokens as well"
     )
@@ -43,15 +45,16 @@ def main() -> None:
         # Heavy imports: after the cheap checks.
         from svitt_ego.data.paths import check_video_root
         from svitt_ego.evaluation.features import extract_features
-        from svitt_ego.evaluation.long_clips import read_nlq, read_queries, whole_videos
         from svitt_ego.evaluation.query_features import write_query_features
         from svitt_ego.evaluation.ranks import Ranks
+        from svitt_ego.evaluation.whole_videos import whole_videos
         from svitt_ego.evaluation.windows import Windowing
+        from svitt_ego.grounding.queries import read_clips, read_queries
 
         check_video_root(recipe.data.videos)
-        queries = {path: read_queries(path) for path in arguments.queries}
+        queries = {path: read_queries(path).texts for path in arguments.queries}
         if arguments.clips:
-            clips, unreadable = read_nlq(arguments.clips).clips, {}
+            clips, unreadable = read_clips(arguments.clips), {}
         else:
             clips, unreadable = whole_videos(recipe.data.videos)
         windowing = Windowing(arguments.window, arguments.stride, float(arguments.fps))

@@ -47,8 +47,8 @@ def main() -> None:
         # Heavy imports: after the cheap checks.
         from svitt_ego.evaluation.contact_sheet import search_and_draw
         from svitt_ego.evaluation.features import extract_features
-        from svitt_ego.evaluation.long_clips import whole_videos
         from svitt_ego.evaluation.ranks import Ranks
+        from svitt_ego.evaluation.whole_videos import whole_videos
         from svitt_ego.evaluation.windows import Windowing
 
         ranks = Ranks.join()

@@ -5,8 +5,6 @@ takes seconds and an interrupted one goes on.
 """
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,16 +18,13 @@ from svitt_ego.data.loader import epoch_sampler
 from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.durable_files import read_json_lines, write_atomically
-from svitt_ego.training.free_port import free_port
+from svitt_ego.shown_commands import ALREADY_THERE, is_newer, run_deepspeed, run_python, title
 from svitt_ego.training.run_directory import RunDirectory, tag_of
 
 RECIPE = "demo"
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
 INTERRUPTED_AFTER_SHARE = 0.35
 """Of the steps: there the first launch stops, and a second one resumes from its checkpoint."""
-
-
-ALREADY_THERE = "there already"
 
 
 @dataclass(frozen=True)
@@ -70,23 +65,23 @@ def run_demo(root: Path, num_accelerators: int | None = None) -> dict[str, Any]:
     recipe = load_recipe(RECIPE)
     dataset = Path(recipe.data.metadata).parent
 
-    _title(f"1/4 EgoSynth, the default dataset: {dataset}")
+    title(f"1/4 EgoSynth, the default dataset: {dataset}")
     generate(dataset, "demo")
 
-    _title(f"2/4 training with the deepspeed launcher, {processes} processes")
+    title(f"2/4 training with the deepspeed launcher, {processes} processes")
     _train(recipe, files.training, processes)
 
-    _title("3/4 EgoMCQ")
-    if _is_newer(files.egomcq, RunDirectory(files.training).pointer):
+    title("3/4 EgoMCQ")
+    if is_newer(files.egomcq, RunDirectory(files.training).pointer):
         print(ALREADY_THERE)
     else:
-        _python("launch/evaluate_egomcq.py", "--run", files.training, "--output", files.egomcq)
+        run_python("launch/evaluate_egomcq.py", "--run", files.training, "--output", files.egomcq)
 
-    _title("4/4 memory of a training step, dense against sparse, and the report")
-    if _is_newer(files.report, files.egomcq):
+    title("4/4 memory of a training step, dense against sparse, and the report")
+    if is_newer(files.report, files.egomcq):
         print(ALREADY_THERE)
     else:
-        _python(
+        run_python(
             "launch/compare_memory.py",
             *("--recipe", RECIPE, "--output-dir", files.memory.parent),
             *("--run-dir", files.training, "--egomcq", files.egomcq, "--steps", 3),
@@ -141,31 +136,12 @@ def _train(recipe: Recipe, run: Path, processes: int) -> None:
 
 
 def _launch(run: Path, processes: int, *more: object) -> None:
-    _run(
-        Path(sys.executable).with_name("deepspeed"),
-        *("--num_accelerators", processes, "--master_port", free_port(), "--log_level", "warning"),
+    run_deepspeed(
+        processes,
         "launch/pretrain.py",
         *("--recipe", RECIPE, "--deepspeed_config", DEEPSPEED_CONFIG),
         *("--output-dir", run, "--resume", "auto", *more),
     )
-
-
-def _python(*command: object) -> None:
-    _run(sys.executable, *command)
-
-
-def _run(*command: object) -> None:
-    words = [str(word) for word in command]
-    print(f"$ {' '.join([Path(words[0]).name, *words[1:]])}", flush=True)
-    subprocess.run(words, check=True)
-
-
-def _title(text: str) -> None:
-    print(f"\n== {text}", flush=True)
-
-
-def _is_newer(result: Path, source: Path) -> bool:
-    return result.is_file() and result.stat().st_mtime >= source.stat().st_mtime
 
 
 def _summary(files: DemoFiles) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import os
 import pytest
 
 from svitt_ego.config import ConfigError, load_recipe
-from svitt_ego.demo import DemoFiles, _is_newer, _summary, _train, table
+from svitt_ego.demo import DemoFiles, _summary, _train, table
+from svitt_ego.shown_commands import is_newer
 from svitt_ego.training.run_directory import RunDirectory, tag_of
 
 
@@ -51,15 +52,15 @@ def test_summary_and_table(files):
         assert figure in shown
 
 
-def test_a_result_is_redone_when_its_source_is_newer(tmp_path):
+def test_a_result_is_redone_when_its_sourceis_newer(tmp_path):
     source, result = tmp_path / "source", tmp_path / "result"
     source.write_text("")
-    assert not _is_newer(result, source)
+    assert not is_newer(result, source)
     result.write_text("")
     os.utime(source, (100, 100))
-    assert _is_newer(result, source)
+    assert is_newer(result, source)
     os.utime(result, (50, 50))
-    assert not _is_newer(result, source)
+    assert not is_newer(result, source)
 
 
 def test_training_of_another_recipe_is_not_passed_off_as_this_one(files):

@@ -3,17 +3,18 @@
 Numbers are GroundNLQ's (Hou et al., 2023) with the SViTT-Ego paper's width, window and stride.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, Strict, model_validator
 
 from svitt_ego.config.schema import (
+    BaseRecipe,
+    BaseTraining,
     Count,
     Optimisation,
     PositiveInt,
     Probability,
     Section,
-    Training,
     Weight,
     complain,
     divisors,
@@ -95,6 +96,8 @@ class GroundingModel(Section):
     """Of ground_nlq."""
     span: Span = Span()
     """Of vslnet."""
+    pretrained: str | None = None
+    """Run directory of a training on other queries, such as narrations, to start from."""
 
     @model_validator(mode="after")
     def _check(self) -> "GroundingModel":
@@ -131,25 +134,43 @@ class GroundingData(Section):
     """Paths; a run needs those of what it does."""
 
     train_queries: str | None = None
-    """nlq_train.json, or GroundNLQ's jsonl."""
+    """nlq_train.json, or GroundNLQ's jsonl: queries, or narrations written as queries."""
     val_queries: str | None = None
     features: str
     """Folder of the clips' features, with index.json."""
-    text_features: str
-    """safetensors of the queries' token features."""
+    text_features: str | None = None
+    """safetensors of the queries' token features; null: queries_{name of the queries' file} in the
+    folder of features, where launch/extract_features.py writes them."""
     grid: FeatureGrid = FeatureGrid()
     workers: Count = 2
+    max_unreadable_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Of the clips' features; another query stands in for one that cannot be read, and above this
+    share training stops."""
 
 
-class GroundingRecipe(Section):
+class GroundingRecipe(BaseRecipe):
     """One grounding run."""
 
-    name: Annotated[str, Field(min_length=1)]
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    changeable: ClassVar[frozenset[str]] = frozenset(
+        {
+            "model.pretrained",
+            "data.train_queries",
+            "data.val_queries",
+            "data.features",
+            "data.text_features",
+            "data.max_unreadable_share",
+            "decoding.predictions",
+            "decoding.min_score",
+            "decoding.candidates_per_level",
+            "decoding.nms_sigma",
+            "decoding.voting_iou",
+        }
+    )
+
     model: GroundingModel = GroundingModel()
     data: GroundingData
     decoding: Decoding = Decoding()
     optimisation: Optimisation = Optimisation(
         learning_rate=1e-4, weight_decay=0.05, gradient_clipping=1.0, warmup_epochs=4.0
     )
-    training: Training = Training(epochs=10, micro_batch_size=2)
+    training: BaseTraining = BaseTraining(epochs=10, micro_batch_size=2)

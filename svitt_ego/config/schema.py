@@ -5,7 +5,7 @@ checks what it can see by itself; a parent checks what needs two of its children
 not from the SViTT-Ego paper are SViTT's defaults.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
@@ -330,16 +330,13 @@ class Recompute(Section):
     """In layers 0, every, 2 * every … of each encoder."""
 
 
-class Training(Section):
+class BaseTraining(Section):
+    """What the training of any model is told."""
+
     epochs: PositiveInt = 10
     micro_batch_size: PositiveInt = 8
-    """Anchors of one rank in one forward pass; scene-aware negatives come on top."""
+    """Samples of one rank in one forward pass."""
     gradient_accumulation_steps: PositiveInt = 1
-    contrastive_batch: Literal["micro_batch", "step"] = "micro_batch"
-    """Clips that the contrastive loss compares, of all ranks: micro_batch: those of one
-    micro-batch; step: those of all micro-batches of a step, with the memory of one, for a second
-    forward pass of the encoders (GradCache, Gao et al., 2021)."""
-    recompute: Recompute = Recompute()
     checkpoint_every_steps: PositiveInt = 1000
     keep_checkpoints: PositiveInt = 3
     """The newest so many are kept."""
@@ -347,8 +344,29 @@ class Training(Section):
     """Checkpoints of steps that are multiples of it are kept as well."""
     keep_best: Count = 0
     """So many of the lowest `best_metric` are kept as well."""
-    best_metric: Literal["loss", "loss_contrastive", "loss_vtm", "loss_mlm"] = "loss"
+    best_metric: Literal["loss"] = "loss"
     """Mean over the steps since the checkpoint before."""
+
+    @property
+    def compares_micro_batch(self) -> bool:
+        """The loss compares the samples of a micro-batch of all ranks with each other, so that
+        another size of it is another loss."""
+        return False
+
+
+class Training(BaseTraining):
+    """Of pre-training. A sample is an anchor; scene-aware negatives come on top."""
+
+    contrastive_batch: Literal["micro_batch", "step"] = "micro_batch"
+    """Clips that the contrastive loss compares, of all ranks: micro_batch: those of one
+    micro-batch; step: those of all micro-batches of a step, with the memory of one, for a second
+    forward pass of the encoders (GradCache, Gao et al., 2021)."""
+    recompute: Recompute = Recompute()
+    best_metric: Literal["loss", "loss_contrastive", "loss_vtm", "loss_mlm"] = "loss"
+
+    @property
+    def compares_micro_batch(self) -> bool:
+        return self.contrastive_batch == "micro_batch"
 
 
 class Evaluation(Section):
@@ -358,15 +376,46 @@ class Evaluation(Section):
     micro_batch_size: PositiveInt = 32
 
 
-class Recipe(Section):
-    """One run."""
+class BaseRecipe(Section):
+    """What every training has."""
+
+    changeable: ClassVar[frozenset[str]]
+    """Keys of the task's own that may differ between a run and its resumption without making it
+    another run."""
 
     name: Annotated[str, Field(min_length=1)]
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    optimisation: Optimisation = Optimisation()
+    training: BaseTraining = BaseTraining()
+
+    @model_validator(mode="after")
+    def _check_warmup(self) -> "BaseRecipe":
+        if self.optimisation.warmup_epochs > self.training.epochs:
+            allowed = f"at most training.epochs = {self.training.epochs}"
+            raise complain("optimisation.warmup_epochs", self.optimisation.warmup_epochs, allowed)
+        return self
+
+
+class Recipe(BaseRecipe):
+    """One pre-training."""
+
+    changeable = frozenset(
+        {
+            "data.metadata",
+            "data.videos.root",
+            "data.tokenizer",
+            "data.skip_list",
+            "data.max_unreadable_share",
+            "model.video.pretrained",
+            "model.text.pretrained",
+            "evaluation.egomcq",
+            "evaluation.micro_batch_size",
+        }
+    )
+
     model: Model = Model()
     objectives: Objectives = Objectives()
     data: Data
-    optimisation: Optimisation = Optimisation()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
 
@@ -386,7 +435,4 @@ class Recipe(Section):
         if self.data.max_text_tokens > self.model.text.max_positions:
             allowed = f"at most model.text.max_positions = {self.model.text.max_positions}"
             raise complain("data.max_text_tokens", self.data.max_text_tokens, allowed)
-        if self.optimisation.warmup_epochs > self.training.epochs:
-            allowed = f"at most training.epochs = {self.training.epochs}"
-            raise complain("optimisation.warmup_epochs", self.optimisation.warmup_epochs, allowed)
         return self

@@ -50,6 +50,18 @@ class Batch:
         """In page-locked memory; `DataLoader` calls it where its own `pin_memory` is set."""
         return self._map(Tensor.pin_memory)
 
+    def without_video(self) -> "Batch":
+        """What needs no decoding or resizing of it."""
+        return self
+
+    def counts(self) -> dict[str, int]:
+        """What a step's record says of it."""
+        return {
+            "samples": self.anchors,
+            "clips": len(self.rows),
+            "random_negatives": self.random_negatives,
+        }
+
     def tensors(self) -> list[Tensor]:
         values = (getattr(self, f.name) for f in fields(self))
         return [value for value in values if isinstance(value, Tensor)]
@@ -102,6 +114,20 @@ class StoredBatch:
     clips: StoredClips
     rest: Batch
     """All else; its video is empty."""
+
+    @property
+    def rows(self) -> Tensor:
+        return self.rest.rows
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        return self.rest.faults
+
+    def counts(self) -> dict[str, int]:
+        return self.rest.counts()
+
+    def without_video(self) -> Batch:
+        return self.rest
 
     def to(self, device: torch.device) -> Batch:
         """Asynchronous for a batch in pinned memory."""

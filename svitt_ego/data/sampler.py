@@ -60,11 +60,12 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         self.global_batch_size = micro_batch_size * world_size * gradient_accumulation_steps
         self.steps_per_epoch = self.rows_per_epoch // self.global_batch_size
         if self.steps_per_epoch == 0:
+            part = f" (data.epoch_share = {share} of {rows} rows)" if share < 1 else ""
             raise ConfigError(
-                f"an epoch has {self.rows_per_epoch} clips (data.epoch_share = {share} of {rows} "
-                f"rows), but a step takes {self.global_batch_size}: training.micro_batch_size = "
-                f"{micro_batch_size}, times {gradient_accumulation_steps} accumulation steps, "
-                f"times {world_size} ranks; make one of them smaller"
+                f"an epoch has {self.rows_per_epoch} samples{part}, but a step takes "
+                f"{self.global_batch_size}: training.micro_batch_size = {micro_batch_size}, times "
+                f"{gradient_accumulation_steps} accumulation steps, times {world_size} ranks; make "
+                "one of them smaller"
             )
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from svitt_ego.config import ConfigError
+from svitt_ego.data.long_clip import LongClip
 from svitt_ego.evaluation.clip_reading import ClipReading, reading_of
 from svitt_ego.evaluation.evaluated_run import EvaluatedRun
 from svitt_ego.evaluation.feature_files import (
@@ -23,7 +24,6 @@ from svitt_ego.evaluation.feature_files import (
     windows_there,
     write_features,
 )
-from svitt_ego.evaluation.long_clips import LongClip
 from svitt_ego.evaluation.ranks import Ranks
 from svitt_ego.evaluation.windows import Windowing, read_stretches
 from svitt_ego.models import SViTTEgo

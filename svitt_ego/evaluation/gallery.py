@@ -9,10 +9,10 @@ from svitt_ego.evaluation.chosen_clip import chosen_clip
 from svitt_ego.evaluation.contact_sheet import search_and_draw
 from svitt_ego.evaluation.evaluated_run import EvaluatedRun
 from svitt_ego.evaluation.features import extract_features
-from svitt_ego.evaluation.long_clips import whole_videos
 from svitt_ego.evaluation.ranks import one_rank
 from svitt_ego.evaluation.token_picture import save_token_pictures
 from svitt_ego.evaluation.token_trace import trace_tokens
+from svitt_ego.evaluation.whole_videos import whole_videos
 from svitt_ego.evaluation.windows import Windowing
 
 SEARCH_WINDOWS = Windowing(window_frames=60, stride_frames=30, fps=30.0)

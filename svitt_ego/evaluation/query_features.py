@@ -9,6 +9,7 @@ from tqdm import tqdm
 from svitt_ego.data.text import encode_texts
 from svitt_ego.evaluation.evaluated_run import EvaluatedRun
 from svitt_ego.evaluation.feature_files import write_features
+from svitt_ego.grounding.features import query_file
 
 
 def write_query_features(
@@ -19,7 +20,7 @@ def write_query_features(
     Raises:
         ConfigError: it cannot be written.
     """
-    path = folder / f"queries_{Path(source).stem}.safetensors"
+    path = query_file(folder, source)
     tensors = {name: tokens.numpy() for name, tokens in query_features(queries, run).items()}
     write_features(path, tensors, {"weights": run.weights_sha256})
     return path

@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader, Dataset
 from svitt_ego.data.batch import Fault
 from svitt_ego.data.frame_sampling import frame_times
 from svitt_ego.data.loader import limit_worker_threads
+from svitt_ego.data.long_clip import LongClip
 from svitt_ego.data.transforms import resize_clip
 from svitt_ego.data.video.clip import read_clip
 from svitt_ego.data.video.errors import VideoError
 from svitt_ego.evaluation.clip_reading import ClipReading
-from svitt_ego.evaluation.long_clips import LongClip
 
 _ROUNDING_FRAMES = 1e-3
 

@@ -30,7 +30,7 @@ def answer(
         FeaturesError: the features of a clip or query cannot be read.
     """
     model.eval()
-    device = next(model.parameters()).device
+    weight = next(model.parameters())
     loader = DataLoader(
         dataset,
         batch_size,
@@ -39,7 +39,7 @@ def answer(
     )
     answers: dict[str, Windows] = {}
     for batch in tqdm(loader, desc="grounding", unit="batch", disable=not progress):
-        batch = batch.to(device)
+        batch = batch.to(weight.device).of_type(weight.dtype)
         predictions = model.predict(model(batch), batch, decoding)
         for query_id, predicted in zip(batch.ids, predictions, strict=True):
             answers[query_id] = [(start, end) for start, end in predicted.windows_s.tolist()]

@@ -3,13 +3,14 @@
 B: rows; T: feature windows of the longest clip; L: tokens of the longest query; E, D: widths.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from svitt_ego.data.batch import Fault
 from svitt_ego.grounding.time_grid import TimeGrid
 
 
@@ -26,6 +27,10 @@ class Sample:
     """Of the clip."""
     window_s: tuple[float, float] | None
     """The truth; None where it is not known."""
+    row: int = 0
+    """Among the usable queries."""
+    faults: tuple[Fault, ...] = ()
+    """Features of other queries that could not be read, and for which this one stands."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +49,37 @@ class GroundingBatch:
     spans: Tensor | None
     """(B, 2) start and end of the truth in steps of the features; None where one is not known."""
     grid: TimeGrid
+    rows: Tensor
+    """(B,) int64, among the usable queries."""
+    faults: tuple[Fault, ...] = ()
+
+    def tensors(self) -> list[Tensor]:
+        values = (getattr(self, f.name) for f in fields(self))
+        return [value for value in values if isinstance(value, Tensor)]
+
+    def counts(self) -> dict[str, int]:
+        """What a step's record says of it: `windows` of all clips, padding aside."""
+        return {
+            "samples": len(self.ids),
+            "clips": len(self.ids),
+            "windows": int(self.video_mask.sum()),
+        }
+
+    def of_type(self, dtype: torch.dtype) -> "GroundingBatch":
+        """With features in a model's precision; times stay in fp32."""
+        return replace(self, video=self.video.to(dtype), text=self.text.to(dtype))
 
     def to(self, device: torch.device) -> "GroundingBatch":
-        return replace(
-            self,
-            video=self.video.to(device),
-            video_mask=self.video_mask.to(device),
-            text=self.text.to(device),
-            text_mask=self.text_mask.to(device),
-            durations_s=self.durations_s.to(device),
-            spans=None if self.spans is None else self.spans.to(device),
-        )
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "GroundingBatch":
+        """In page-locked memory; `DataLoader` calls it where its own `pin_memory` is set."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "GroundingBatch":
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **{name: function(tensor) for name, tensor in tensors.items()})
 
 
 def collate(samples: Sequence[Sample], grid: TimeGrid) -> GroundingBatch:
@@ -72,6 +97,8 @@ def collate(samples: Sequence[Sample], grid: TimeGrid) -> GroundingBatch:
         durations_s=torch.tensor([sample.duration_s for sample in samples]),
         spans=grid.to_steps(torch.tensor(known)) if len(known) == len(windows) else None,
         grid=grid,
+        rows=torch.tensor([sample.row for sample in samples]),
+        faults=tuple(fault for sample in samples for fault in sample.faults),
     )
 
 

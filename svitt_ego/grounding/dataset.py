@@ -4,7 +4,7 @@ from torch.utils.data import Dataset
 
 from svitt_ego.config.grounding import GroundingRecipe
 from svitt_ego.grounding.batch import Sample
-from svitt_ego.grounding.features import ClipFeatures, TextFeatures
+from svitt_ego.grounding.features import ClipFeatures, TextFeatures, query_file
 from svitt_ego.grounding.queries import Queries, QueriesError, read_queries
 from svitt_ego.grounding.time_grid import TimeGrid
 
@@ -61,6 +61,7 @@ class GroundingDataset(Dataset[Sample]):
             text=self.texts.read(query.id),
             duration_s=self.clips.entry(query.clip_uid).duration_s,
             window_s=query.window_s,
+            row=index,
         )
 
 
@@ -70,8 +71,10 @@ def open_dataset(recipe: GroundingRecipe, path: str, training: bool) -> Groundin
     Raises:
         FeaturesError, QueriesError: see `GroundingDataset`.
     """
+    queries = read_queries(path)
     grid = TimeGrid(**recipe.data.grid.model_dump())
     clips = ClipFeatures.open(recipe.data.features)
     clips.check(grid, recipe.model.video_width)
-    texts = TextFeatures(recipe.data.text_features, recipe.model.text_width)
-    return GroundingDataset(read_queries(path), clips, texts, training, recipe.model.max_windows)
+    of_texts = recipe.data.text_features or query_file(recipe.data.features, path)
+    texts = TextFeatures(of_texts, recipe.model.text_width)
+    return GroundingDataset(queries, clips, texts, training, recipe.model.max_windows)

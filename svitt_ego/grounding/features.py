@@ -5,6 +5,7 @@ width) fp32. Queries: one file with a tensor (tokens, width) for each query's id
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from svitt_ego.grounding.time_grid import TimeGrid
 
 INDEX = "index.json"
 TENSOR = "features"
+
+
+def query_file(folder: str | Path, queries: str | Path) -> Path:
+    """Where in a folder of features those of a file of queries are."""
+    return Path(folder) / f"queries_{Path(queries).stem}.safetensors"
 
 
 class FeaturesError(ConfigError):
@@ -93,14 +99,16 @@ class ClipFeatures:
             raise FeaturesError(f"{self.folder / INDEX}: clip {clip_uid} has no features")
         return self.clips[clip_uid]
 
+    def file(self, clip_uid: str) -> Path:
+        return self.folder / self.entry(clip_uid).file
+
     def read(self, clip_uid: str) -> Tensor:
         """(windows, width) fp32.
 
         Raises:
             FeaturesError: there are none, or not those that the index promises.
         """
-        entry = self.entry(clip_uid)
-        path = self.folder / entry.file
+        entry, path = self.entry(clip_uid), self.file(clip_uid)
         with _opened(path) as file:
             if TENSOR not in file.keys():  # noqa: SIM118 (not a mapping)
                 raise FeaturesError(f"{path}: holds no tensor {TENSOR!r}")
@@ -130,14 +138,21 @@ class TextFeatures:
         self.path, self.width = Path(path), width
         with _opened(self.path) as file:
             self.ids = frozenset(file.keys())
+        self._open: tuple[int, Any] | None = None
 
     def check(self, query_id: str) -> None:
         """
         Raises:
-            FeaturesError: the query has no features.
+            FeaturesError: the query has no features, or of another width.
         """
         if query_id not in self.ids:
             raise FeaturesError(f"{self.path}: query {query_id} has no features")
+        shape = self._of_process().get_slice(query_id).get_shape()
+        if len(shape) != 2 or not shape[0] or shape[1] != self.width:
+            raise FeaturesError(
+                f"{self.path}: query {query_id} has features {tuple(shape)}, but the recipe's "
+                f"model.text_width is {self.width}"
+            )
 
     def read(self, query_id: str) -> Tensor:
         """(tokens, width) fp32.
@@ -146,14 +161,16 @@ class TextFeatures:
             FeaturesError: there are none, or of another width.
         """
         self.check(query_id)
-        with _opened(self.path) as file:
-            features = file.get_tensor(query_id)
-        if features.ndim != 2 or not len(features) or features.shape[1] != self.width:
-            raise FeaturesError(
-                f"{self.path}: query {query_id} has features {tuple(features.shape)}, but the "
-                f"recipe's model.text_width is {self.width}"
-            )
-        return features.float()
+        return self._of_process().get_tensor(query_id).float()
+
+    def _of_process(self) -> Any:
+        """The file, opened once in each process: with many queries its header is long."""
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = (os.getpid(), _opened(self.path))
+        return self._open[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_open": None}
 
 
 def _opened(path: Path) -> Any:

@@ -5,6 +5,7 @@ B: rows; T: positions of a level; P: points of all levels; L: text tokens; D: wi
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -59,6 +60,8 @@ class Projection(nn.Module):
 
 class GroundNLQ(Grounder):
     """See the module. Padding changes nothing, and a clip may have any number of windows."""
+
+    loss_names = ("classification", "regression")
 
     def __init__(self, recipe: GroundingModel) -> None:
         super().__init__()
@@ -160,6 +163,17 @@ class GroundNLQ(Grounder):
                 kept = vote(kept, candidates, of_candidates, decoding.voting_iou)
             predictions.append(in_seconds(kept, kept_scores, batch, row))
         return predictions
+
+    def figures(self) -> dict[str, float]:
+        return {"running_positives": float(self.running_positives)}
+
+    def _apply(self, function: Any, recurse: bool = True) -> "GroundNLQ":
+        """To another device or precision: the running count stays in fp32, whose digits it needs to
+        move by small amounts."""
+        count = self.running_positives
+        super()._apply(function, recurse)
+        self.running_positives = count.to(self.running_positives.device)
+        return self
 
     def _positions(self, x: Tensor) -> Tensor:
         table = sinusoidal_positions(

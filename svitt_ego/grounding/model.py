@@ -5,7 +5,7 @@ B: rows.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -34,6 +34,9 @@ class Predictions:
 class Grounder(nn.Module, ABC):
     """A model of a recipe's architecture; `svitt_ego.grounding.build` makes it."""
 
+    loss_names: ClassVar[tuple[str, ...]]
+    """Of the parts that `losses` returns, in their order."""
+
     @abstractmethod
     def forward(self, batch: GroundingBatch) -> Any:
         """What `losses` and `predict` need, a dataclass of the model's own."""
@@ -41,6 +44,10 @@ class Grounder(nn.Module, ABC):
     @abstractmethod
     def losses(self, outputs: Any, batch: GroundingBatch) -> GroundingLosses:
         """Of a batch whose spans are known."""
+
+    def figures(self) -> dict[str, float]:
+        """Of the model's state, for the record of a training step."""
+        return {}
 
     @abstractmethod
     def predict(self, outputs: Any, batch: GroundingBatch, decoding: Decoding) -> list[Predictions]:

@@ -6,12 +6,13 @@ that a score is over the same queries as the challenge's.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from svitt_ego.config import ConfigError
+from svitt_ego.data.long_clip import LongClip
 
 
 class QueriesError(ConfigError):
@@ -37,6 +38,8 @@ class Query:
 @dataclass(frozen=True)
 class Queries:
     path: str
+    clips: tuple[LongClip, ...]
+    """All of the file's; none of GroundNLQ's jsonl, which does not say where in a video one is."""
     usable: tuple[Query, ...]
     null: int
     """Without a text."""
@@ -45,8 +48,13 @@ class Queries:
 
     @property
     def clip_uids(self) -> tuple[str, ...]:
-        """Each once, in the file's order."""
+        """Of the usable queries, each once, in the file's order."""
         return tuple(dict.fromkeys(query.clip_uid for query in self.usable))
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """By the query's id."""
+        return {query.id: query.text for query in self.usable}
 
     def summary(self) -> str:
         return (
@@ -67,7 +75,8 @@ def read_queries(path: str | Path) -> Queries:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise QueriesError(f"{path}: cannot be read: {error}") from None
-    found = _of_jsonl(text, path) if path.suffix == ".jsonl" else _of_json(text, path)
+    clips: list[LongClip] = []
+    found = _of_jsonl(text, path) if path.suffix == ".jsonl" else _of_json(text, path, clips)
     usable: dict[str, Query] = {}
     null = empty_windows = 0
     for where, query in found:
@@ -89,18 +98,47 @@ def read_queries(path: str | Path) -> Queries:
         usable[query.id] = query
     if not usable:
         raise QueriesError(f"{path}: holds no usable query")
-    return Queries(str(path), tuple(usable.values()), null, empty_windows)
+    return Queries(str(path), tuple(clips), tuple(usable.values()), null, empty_windows)
 
 
-def _of_json(text: str, path: Path) -> Iterator[tuple[str, Query]]:
+def read_clips(paths: Sequence[str | Path]) -> tuple[LongClip, ...]:
+    """All clips of files of `nlq_*.json`, each once.
+
+    Raises:
+        QueriesError: as `read_queries`, or a file without clips.
+    """
+    clips: dict[str, LongClip] = {}
+    for path in paths:
+        found = read_queries(path).clips
+        if not found:
+            raise QueriesError(f"{path}: does not say where its clips are: give an nlq_*.json")
+        clips |= {clip.clip_uid: clip for clip in found}
+    return tuple(clips.values())
+
+
+def _of_json(text: str, path: Path, clips: list[LongClip]) -> Iterator[tuple[str, Query]]:
+    """
+    Args:
+        clips: takes the clips.
+    """
     try:
         tree = json.loads(text)
         for video in _get(tree, "videos", list):
             for clip in _get(video, "clips", list):
+                clips.append(_long_clip(_get(video, "video_uid", str), clip))
                 yield from _of_clip(clip)
     except ValueError as error:
         kind = "not JSON: " if isinstance(error, json.JSONDecodeError) else ""
         raise QueriesError(f"{path}: {kind}{error}") from None
+
+
+def _long_clip(video_uid: str, clip: Any) -> LongClip:
+    clip_uid = _get(clip, "clip_uid", str)
+    try:
+        start_s, end_s = _seconds(clip, "video_start_sec"), _seconds(clip, "video_end_sec")
+    except ValueError as error:
+        raise ValueError(f"clip {clip_uid}: {error}") from None
+    return LongClip(clip_uid, video_uid, max(0.0, start_s), end_s)
 
 
 def _of_clip(clip: Any) -> Iterator[tuple[str, Query]]:

@@ -92,6 +92,8 @@ class QueryAttention(nn.Module):
 class VSLNet(Grounder):
     """See the module."""
 
+    loss_names = ("start", "end", "highlight")
+
     def __init__(self, recipe: GroundingModel) -> None:
         super().__init__()
         span, width = recipe.span, recipe.width

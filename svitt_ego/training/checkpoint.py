@@ -26,11 +26,11 @@ from deepspeed.checkpoint.constants import (
     UNIVERSAL_CHECKPOINT_VERSION_KEY,
     UNIVERSAL_CHECKPOINT_VERSION_VALUE,
 )
+from torch import nn
 
 from svitt_ego.config import ConfigError
-from svitt_ego.config.schema import Training
+from svitt_ego.config.schema import BaseTraining
 from svitt_ego.durable_files import flush_to_disk, write_atomically
-from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import save_weights
 from svitt_ego.training.agreement import (
     first_of_any_rank,
@@ -57,7 +57,7 @@ class CheckpointNotWritten(ConfigError):
 
 
 def save_checkpoint(
-    engine: Any, model: SViTTEgo, run: RunDirectory, about: Manifest, training: Training
+    engine: Any, model: nn.Module, run: RunDirectory, about: Manifest, training: BaseTraining
 ) -> Manifest | None:
     """Write, list, publish, then tidy up. All ranks must call it.
 
@@ -157,7 +157,7 @@ def load_checkpoint(engine: Any, folder: Path) -> None:
     leave_stopping_to_the_run(engine)  # the loss scaler came out of the checkpoint
 
 
-def expected_bytes(model: SViTTEgo) -> int:
+def expected_bytes(model: nn.Module) -> int:
     """What the files of a checkpoint will need, all ranks together: the weights twice, and in
     fp32 the optimiser's masters and two moments."""
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
@@ -165,7 +165,7 @@ def expected_bytes(model: SViTTEgo) -> int:
     return round(_SPACE_MARGIN * (2 * weights + 12 * trained))
 
 
-def remove_old(run: RunDirectory, published: int, training: Training) -> None:
+def remove_old(run: RunDirectory, published: int, training: BaseTraining) -> None:
     """All but those to keep, among the steps up to the one just published. A later step can only
     be a damaged one that was passed over; training will replace it. Half-removed folders have no
     checkpoint's name."""
@@ -210,7 +210,7 @@ def _prepare(partial: Path, needed_bytes: int) -> str | None:
     return None
 
 
-def _write_weights(model: SViTTEgo, partial: Path, writer: CheckpointFiles) -> str | None:
+def _write_weights(model: nn.Module, partial: Path, writer: CheckpointFiles) -> str | None:
     path = partial / RunDirectory.weights_name
     try:
         save_weights(model, path)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from svitt_ego.config.schema import ConfigError, Recipe
+from svitt_ego.config.schema import BaseRecipe, ConfigError
 
 SUPPORTED_STAGES = (0, 1, 2)
 
@@ -49,7 +49,7 @@ def read_deepspeed_config(path: str) -> dict[str, Any]:
 
 
 def resolve_deepspeed_config(
-    path: str, recipe: Recipe, world_size: int, run_directory: Path, machine: Machine
+    path: str, recipe: BaseRecipe, world_size: int, run_directory: Path, machine: Machine
 ) -> dict[str, Any]:
     """Fill what is absent or "auto", check what is not.
 

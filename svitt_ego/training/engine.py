@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from svitt_ego.config.schema import Recipe
+from svitt_ego.config.schema import BaseRecipe
 from svitt_ego.profiling.recorder import MemoryRecorder
 from svitt_ego.training.accelerator import deepspeed, get_accelerator
 from svitt_ego.training.deepspeed_config import (
@@ -15,13 +15,13 @@ from svitt_ego.training.deepspeed_config import (
     precision_of,
     zero_stage_of,
 )
+from svitt_ego.training.job import Task
 from svitt_ego.training.optimizer import build_optimizer
 from svitt_ego.training.schedule import learning_rate_share
-from svitt_ego.training.task import PretrainingTask
 
 
 def build_engine(
-    task: PretrainingTask, recipe: Recipe, config: dict[str, Any], steps_per_epoch: int
+    task: Task, recipe: BaseRecipe, config: dict[str, Any], steps_per_epoch: int
 ) -> Any:
     """Wrap the task for ZeRO with AdamW and the recipe's schedule.
 

@@ -1,18 +1,22 @@
 """How a run has done since its last checkpoint: what `keep_best` judges by."""
 
+from collections.abc import Sequence
 from typing import Any
-
-METRICS = ("loss", "loss_contrastive", "loss_vtm", "loss_mlm")
 
 
 class MeanLosses:
     """Means over steps; a step whose loss is not known does not count."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
+        """
+        Args:
+            names: of the losses in a record.
+        """
+        self._names = names
         self._values: dict[str, list[float]] = {}
 
     def add(self, record: dict[str, Any]) -> None:
-        for name in METRICS:
+        for name in self._names:
             if record.get(name) is not None:
                 self._values.setdefault(name, []).append(record[name])
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from svitt_ego.config.schema import Training
+from svitt_ego.config.schema import BaseTraining
 
 
-def kept_steps(metrics: Mapping[int, Mapping[str, float]], training: Training) -> set[int]:
+def kept_steps(metrics: Mapping[int, Mapping[str, float]], training: BaseTraining) -> set[int]:
     """Of the checkpoints of these steps: the last `keep_checkpoints`, those at multiples of
     `keep_every_steps`, and the `keep_best` with the lowest `best_metric`, of equals the earlier.
 

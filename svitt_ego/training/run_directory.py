@@ -23,22 +23,17 @@ import torch
 
 from svitt_ego.config import ConfigError, Recipe, dump_recipe
 from svitt_ego.config.load import parse_yaml, recipe_from_tree
+from svitt_ego.config.schema import BaseRecipe
 from svitt_ego.durable_files import read_json_lines, write_atomically
 
 POINTER = "latest"
 WEIGHTS = "model.safetensors"
 
-# What may differ between a run and its resumption without making it another run.
+# What may differ between a run and its resumption without making it another run; a recipe names
+# more of its own.
 CHANGEABLE = {
     "name",
-    "data.metadata",
-    "data.videos.root",
-    "data.tokenizer",
-    "data.skip_list",
     "data.workers",
-    "data.max_unreadable_share",
-    "model.video.pretrained",
-    "model.text.pretrained",
     "training.checkpoint_every_steps",
     "training.keep_checkpoints",
     "training.keep_every_steps",
@@ -47,16 +42,19 @@ CHANGEABLE = {
     "training.micro_batch_size",  # these two: see `batch_split`
     "training.gradient_accumulation_steps",
     "optimisation.max_skipped_steps",
-    "evaluation.egomcq",
-    "evaluation.micro_batch_size",
 }
 
 
 class RunDirectory:
     weights_name = WEIGHTS
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, kind: type[BaseRecipe] = Recipe) -> None:
+        """
+        Args:
+            kind: of the run's recipe.
+        """
         self.path = Path(path)
+        self.kind = kind
         self.recipe_file = self.path / "recipe.yaml"
         self.deepspeed_file = self.path / "deepspeed.json"
         self.launches_file = self.path / "launches.jsonl"
@@ -65,8 +63,8 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.pointer = self.checkpoints / POINTER
 
-    def read_recipe(self) -> Recipe:
-        """The resolved recipe of the run.
+    def read_recipe(self) -> Any:
+        """The resolved recipe of the run, of its kind.
 
         Raises:
             ConfigError: there is none, or it is not valid any more.
@@ -75,7 +73,7 @@ class RunDirectory:
             raise ConfigError(f"{self.path}: not a run directory: it has no recipe.yaml")
         text = self.recipe_file.read_text(encoding="utf-8")
         source = str(self.recipe_file)
-        return recipe_from_tree(parse_yaml(text, source), {}, source)
+        return recipe_from_tree(parse_yaml(text, source), {}, source, self.kind)
 
     def check_can_start(self, resume: bool) -> None:
         """Raises:
@@ -91,7 +89,7 @@ class RunDirectory:
                 "--output-dir"
             )
 
-    def check_same_run(self, recipe: Recipe) -> None:
+    def check_same_run(self, recipe: BaseRecipe) -> None:
         """Raises:
         ConfigError: the recipe differs from the one the run was started with.
         """
@@ -102,7 +100,7 @@ class RunDirectory:
         differing = [
             f"{key} = {new.get(key)!r} was {old.get(key)!r}"
             for key in sorted(old.keys() | new.keys())
-            if old.get(key) != new.get(key) and key not in CHANGEABLE
+            if old.get(key) != new.get(key) and key not in CHANGEABLE | recipe.changeable
         ]
         if differing:
             raise ConfigError(
@@ -119,7 +117,7 @@ class RunDirectory:
             read_json_lines(path)
 
     def write_setup(
-        self, recipe: Recipe, deepspeed_config: dict[str, Any], launch: dict[str, Any]
+        self, recipe: BaseRecipe, deepspeed_config: dict[str, Any], launch: dict[str, Any]
     ) -> None:
         """Recipe and DeepSpeed config as this launch resolved them, and a line about it."""
         self.path.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ class SkippedSteps:
         if self.in_a_row >= self.allowed_in_a_row:
             raise TooManySkippedSteps(
                 f"{self.in_a_row} steps in a row up to step {step} had a loss or gradient that is "
-                f"not finite (optimisation.max_skipped_steps); their clips' rows in the metadata "
+                f"not finite (optimisation.max_skipped_steps); their samples' rows in the data "
                 f"are in {self.path}: look at these, lower the learning rate, or clip gradients"
             )
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch.distributed as dist
 
-from svitt_ego.config import Recipe
+from svitt_ego.config.schema import BaseRecipe
 from svitt_ego.training.agreement import on_rank_0
 from svitt_ego.training.batch_split import BatchSplit, split_for, with_split
 from svitt_ego.training.checkpoint import load_checkpoint
 from svitt_ego.training.deepspeed_config import zero_stage_of
 from svitt_ego.training.engine import build_engine
+from svitt_ego.training.job import Task
 from svitt_ego.training.manifest import Manifest
 from svitt_ego.training.reshard import (
     convert,
@@ -21,7 +22,6 @@ from svitt_ego.training.reshard import (
     universal_folder,
 )
 from svitt_ego.training.run_directory import RunDirectory
-from svitt_ego.training.task import PretrainingTask
 
 log = logging.getLogger("svitt_ego")
 
@@ -35,14 +35,14 @@ class Start:
     """Of the checkpoint."""
     manifest: Manifest | None
     split: BatchSplit
-    recipe: Recipe
+    recipe: BaseRecipe
     """With the split's sizes."""
 
     @classmethod
     def at(
         cls,
         found: tuple[str, Manifest] | None,
-        recipe: Recipe,
+        recipe: BaseRecipe,
         run: RunDirectory,
         world_size: int,
     ) -> "Start":
@@ -61,16 +61,13 @@ class Start:
             training.micro_batch_size,
             training.gradient_accumulation_steps,
         )
-        over_step = training.contrastive_batch == "step"
-        split = split_for(was, asked, over_step, is_new)
+        split = split_for(was, asked, training.compares_micro_batch, is_new)
         if split != asked and dist.get_rank() == 0:
-            log.info("the checkpoint's steps took %s; now %s, the same clips a step", was, split)
+            log.info("the checkpoint's steps took %s; now %s, the same samples a step", was, split)
         return cls(manifest.step, run.checkpoints / tag, manifest, split, with_split(recipe, split))
 
 
-def engine_at(
-    start: Start, task: PretrainingTask, config: dict[str, Any], steps_per_epoch: int
-) -> Any:
+def engine_at(start: Start, task: Task, config: dict[str, Any], steps_per_epoch: int) -> Any:
     """The engine, with the state of the checkpoint that the run starts from."""
     if start.folder is None or start.manifest is None:
         return build_engine(task, start.recipe, config, steps_per_epoch)

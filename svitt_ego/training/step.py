@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
+from torch import Tensor
 
-from svitt_ego.data.batch import Batch, Fault
-from svitt_ego.models import SViTTEgo
+from svitt_ego.data.batch import Fault
 from svitt_ego.profiling.recorder import MemoryRecorder
-from svitt_ego.training.cached_contrastive import CachedContrastive, cache_contrastive
 from svitt_ego.training.draws import Draws
-from svitt_ego.training.task import Losses, OfStep, PretrainingTask
-
-LOSSES = ("total", "contrastive", "vtm", "mlm")
+from svitt_ego.training.job import TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -25,17 +21,13 @@ class RankStep:
 
     rank: int
     losses: dict[str, float | None]
-    """Mean over the micro-batches, by name of `LOSSES`."""
+    """Mean over the micro-batches, by name of the task's `losses`."""
     applied: bool
     """False: a gradient was not finite, so no weight was changed."""
     rows: tuple[int, ...]
-    """In the metadata, of all clips."""
-    samples: int
-    """Anchors."""
-    clips: int
-    """That entered the video encoder: anchors and scene-aware negatives."""
-    random_negatives: int
-    """Anchors without a scene-aware negative."""
+    """In the data, of all that was read."""
+    counts: dict[str, int]
+    """Of all micro-batches together; see `TrainingBatch.counts`."""
     data_s: float
     """Waiting for the loader."""
     step_s: float
@@ -47,9 +39,8 @@ class RankStep:
 
 def train_step(
     engine: Any,
-    batches: Iterator[Batch],
+    batches: Iterator[TrainingBatch],
     micro_steps: int,
-    over_step: bool,
     seed: int,
     step: int,
     recorder: MemoryRecorder,
@@ -58,46 +49,38 @@ def train_step(
     """Forward and backward of each micro-batch, then the optimiser.
 
     A loss that is not finite makes all gradients so, and the optimiser then leaves the step out.
-
-    Args:
-        over_step: the contrastive loss is over all micro-batches, not over each.
     """
     started = time.perf_counter()
     taken = [next(batches) for _ in range(micro_steps)]
     data_s = time.perf_counter() - started
-    losses: list[Losses] = []
+    losses: list[tuple[Tensor | None, ...]] = []
     rank = engine.global_rank
     draws = [Draws(seed, step, micro_step, rank) for micro_step in range(micro_steps)]
     learning_rate = engine.get_lr()[0]  # before the schedule moves on
     with recorder.step():
-        masked_tokens = _mean_masked_tokens(engine.module, taken, draws, device)
-        cached: Sequence[CachedContrastive | None] = [None] * micro_steps
-        if over_step:
-            with recorder.phase("forward"):
-                cached = _cache_contrastive(engine.module, taken, draws, device)
-        for batch, draw, contrastive in zip(taken, draws, cached, strict=True):
+        with recorder.phase("forward"):
+            of_step = engine.module.of_step(taken, draws, device)
+        for batch, draw, of_micro_step in zip(taken, draws, of_step, strict=True):
             with recorder.phase("data"):
                 batch = batch.to(device)
                 recorder.mark("inputs", batch.tensors())
             with recorder.phase("forward"):
-                loss = engine(batch, draw, OfStep(masked_tokens, contrastive))
-                losses.append(loss.detached())
-                total = loss.total * (1 + 0 * losses[-1].total)  # times 1, or NaN
+                loss = engine(batch, draw, of_micro_step)
+                losses.append(tuple(x if x is None else x.detach() for x in loss))
+                total = loss[0] * (1 + 0 * losses[-1][0])  # times 1, or NaN
             del loss
             with recorder.phase("backward"):
                 engine.backward(total)
             del total
             with recorder.phase("optimizer"):
                 engine.step()
-    means = _mean_losses(losses)
+    means = _mean_losses(engine.module.losses, losses)
     return RankStep(
         rank=rank,
         losses=means,
         applied=engine.was_step_applied(),
         rows=tuple(row for batch in taken for row in batch.rows.tolist()),
-        samples=sum(batch.anchors for batch in taken),
-        clips=sum(len(batch.video) for batch in taken),
-        random_negatives=sum(batch.random_negatives for batch in taken),
+        counts=_sums([batch.counts() for batch in taken]),
         data_s=data_s,
         step_s=time.perf_counter() - started,
         learning_rate=learning_rate,
@@ -106,56 +89,30 @@ def train_step(
     )
 
 
-def _mean_masked_tokens(
-    task: PretrainingTask, batches: Sequence[Batch], draws: Sequence[Draws], device: torch.device
-) -> float | None:
-    """Of a micro-batch, over all of the step's, all ranks'."""
-    masked = [task.mask(batch, draw) for batch, draw in zip(batches, draws, strict=True)]
-    if masked[0] is None:
-        return None
-    tokens = torch.tensor(sum(len(m.labels) for m in masked), dtype=torch.float32, device=device)
-    dist.all_reduce(tokens)
-    return tokens.item() / (len(batches) * dist.get_world_size())
-
-
-def _cache_contrastive(
-    task: PretrainingTask, batches: Sequence[Batch], draws: Sequence[Draws], device: torch.device
-) -> list[CachedContrastive]:
-    pairs = zip(batches, draws, strict=True)
-    features = [task.features(batch.to(device), draw) for batch, draw in pairs]
-    return cache_contrastive(features, task.contrastive_loss)
-
-
 def step_record(
-    engine: Any,
-    model: SViTTEgo,
-    of_ranks: Sequence[RankStep],
-    step: int,
-    steps_per_epoch: int,
+    engine: Any, of_ranks: Sequence[RankStep], step: int, steps_per_epoch: int
 ) -> dict[str, Any]:
     """The record of a step: means of the losses over ranks, sums of what was done, the slowest
     rank's times, and the memory of the rank that needed most."""
+    task = engine.module
     losses = {
         name: _mean([rank.losses[name] for rank in of_ranks if rank.losses[name] is not None])
-        for name in LOSSES
+        for name in task.losses
     }
     step_s = max(rank.step_s for rank in of_ranks)
-    samples = sum(rank.samples for rank in of_ranks)
+    counts = _sums([rank.counts for rank in of_ranks])
     record = {
         "step": step,
         "epoch": (step - 1) / steps_per_epoch,
-        "loss": losses.pop("total"),
-        **{f"loss_{name}": value for name, value in losses.items()},
+        **dict(zip(task.loss_names(), losses.values(), strict=True)),
         "learning_rate": of_ranks[0].learning_rate,
         "gradient_norm": _as_float(engine.get_global_grad_norm()),
         "loss_scale": _as_float(getattr(engine.optimizer, "loss_scale", None)),
         "skipped": not of_ranks[0].applied,
         "skipped_steps": engine.skipped_steps,
-        "temperature": model.temperature().item(),
-        "samples": samples,
-        "clips": sum(rank.clips for rank in of_ranks),
-        "random_negatives": sum(rank.random_negatives for rank in of_ranks),
-        "samples_per_s": samples / step_s,
+        **task.figures(),
+        **counts,
+        "samples_per_s": counts["samples"] / step_s,
         "data_s": max(rank.data_s for rank in of_ranks),
         "step_s": step_s,
         "faults": [vars(fault) for rank in of_ranks for fault in rank.faults],
@@ -173,12 +130,19 @@ def step_record(
     )
 
 
-def _mean_losses(losses: Sequence[Losses]) -> dict[str, float | None]:
+def _mean_losses(
+    names: Sequence[str], losses: Sequence[tuple[Tensor | None, ...]]
+) -> dict[str, float | None]:
     """One transfer from the device for all of them."""
-    names = [name for name in LOSSES if getattr(losses[0], name) is not None]
-    table = torch.stack([getattr(loss, name).float() for name in names for loss in losses])
-    means = table.view(len(names), len(losses)).mean(dim=1).tolist()
-    return {name: None for name in LOSSES} | dict(zip(names, means, strict=True))
+    given = [place for place, loss in enumerate(losses[0]) if loss is not None]
+    table = torch.stack([loss[place].float() for place in given for loss in losses])
+    means = table.view(len(given), len(losses)).mean(dim=1).tolist()
+    found = dict(zip(given, means, strict=True))
+    return {name: found.get(place) for place, name in enumerate(names)}
+
+
+def _sums(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    return {name: sum(count[name] for count in counts) for name in counts[0]}
 
 
 def _mean(values: Sequence[float]) -> float | None:

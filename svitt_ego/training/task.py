@@ -9,14 +9,16 @@ N: anchors of this rank; M: clips of this rank, N or 2N with scene-aware negativ
 D: width of the text.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+import torch.distributed as dist
+from torch import Tensor
 
 from svitt_ego.config.schema import Objectives
-from svitt_ego.data.batch import Batch
+from svitt_ego.data.batch import Batch, StoredBatch
 from svitt_ego.models.svitt import SViTTEgo
 from svitt_ego.models.text_encoder import TextOutput
 from svitt_ego.models.video_encoder import VideoOutput
@@ -32,8 +34,13 @@ from svitt_ego.objectives import (
     positives,
     vtm_loss,
 )
-from svitt_ego.training.cached_contrastive import CachedContrastive, Features
+from svitt_ego.training.cached_contrastive import (
+    CachedContrastive,
+    Features,
+    cache_contrastive,
+)
 from svitt_ego.training.draws import MASKING, MATCHING, Draws
+from svitt_ego.training.job import Task
 
 
 @dataclass(frozen=True)
@@ -45,21 +52,12 @@ class SpecialTokens:
 
 
 class Losses(NamedTuple):
-    """Scalars. total is the weighted sum; an objective of weight 0 is None.
-
-    A tuple, because DeepSpeed looks for tensors in those that `forward` returns: when the backward
-    pass reaches one, it tells ZeRO which micro-batch of the step this is. Of an object that it does
-    not look into, offload at stage 2 would take in the gradients of one micro-batch alone.
-    """
+    """Scalars. total is the weighted sum; an objective of weight 0 is None."""
 
     total: Tensor
     contrastive: Tensor | None
     vtm: Tensor | None
     mlm: Tensor | None
-
-    def detached(self) -> "Losses":
-        """Values alone, without the graph that made them."""
-        return Losses(*(None if value is None else value.detach() for value in self))
 
 
 @dataclass(frozen=True)
@@ -77,12 +75,26 @@ class OfStep:
 ALONE = OfStep()
 
 
-class PretrainingTask(nn.Module):
-    def __init__(self, model: SViTTEgo, objectives: Objectives, tokens: SpecialTokens) -> None:
+class PretrainingTask(Task):
+    losses = Losses._fields
+    model: SViTTEgo
+
+    def __init__(
+        self,
+        model: SViTTEgo,
+        objectives: Objectives,
+        tokens: SpecialTokens,
+        over_step: bool = False,
+    ) -> None:
+        """
+        Args:
+            over_step: the contrastive loss is over all micro-batches of a step, not over each.
+        """
         super().__init__()
         self.model = model
         self.objectives = objectives
         self.tokens = tokens
+        self.over_step = over_step
 
     def forward(self, batch: Batch, draws: Draws, of_step: OfStep = ALONE) -> Losses:
         """One micro-batch of one rank. The contrastive loss is over the clips of all ranks."""
@@ -118,6 +130,23 @@ class PretrainingTask(nn.Module):
         total = torch.stack(weighted).sum()
         return Losses(total, parts.get("contrastive"), parts.get("vtm"), parts.get("mlm"))
 
+    def of_step(
+        self,
+        batches: Sequence[Batch | StoredBatch],
+        draws: Sequence[Draws],
+        device: torch.device,
+    ) -> list[OfStep]:
+        masked_tokens = self._mean_masked_tokens(batches, draws, device)
+        if not self.over_step:
+            return [OfStep(masked_tokens)] * len(batches)
+        pairs = zip(batches, draws, strict=True)
+        features = [self.features(batch.to(device), draw) for batch, draw in pairs]
+        cached = cache_contrastive(features, self.contrastive_loss)
+        return [OfStep(masked_tokens, contrastive) for contrastive in cached]
+
+    def figures(self) -> dict[str, float]:
+        return {"temperature": self.model.temperature().item()}
+
     @torch.no_grad()
     def features(self, batch: Batch, draws: Draws) -> Features:
         """What `forward` compares in the contrastive loss, with the same draws."""
@@ -152,6 +181,23 @@ class PretrainingTask(nn.Module):
             self.objectives.mlm.mask_probability,
             [draws.of_clip(MASKING, row) for row in rows],
         )
+
+    def _mean_masked_tokens(
+        self,
+        batches: Sequence[Batch | StoredBatch],
+        draws: Sequence[Draws],
+        device: torch.device,
+    ) -> float | None:
+        """Of a micro-batch, over all of the step's, all ranks'."""
+        pairs = zip(batches, draws, strict=True)
+        masked = [self.mask(batch.without_video(), draw) for batch, draw in pairs]
+        if masked[0] is None:
+            return None
+        tokens = torch.tensor(
+            sum(len(m.labels) for m in masked), dtype=torch.float32, device=device
+        )
+        dist.all_reduce(tokens)
+        return tokens.item() / (len(batches) * dist.get_world_size())
 
     def _encode(
         self, batch: Batch, draws: Draws, masked: MaskedText | None

@@ -21,14 +21,26 @@ def load_trained_model(run: str | Path, tag: str | None = None) -> tuple[SViTTEg
     """
     directory = RunDirectory(run)
     recipe = directory.read_recipe()
+    weights = trained_weights(directory, tag)
+    model = SViTTEgo(recipe.model)
+    load_weights(model, weights)
+    return model.eval(), recipe
+
+
+def trained_weights(directory: RunDirectory, tag: str | None = None) -> Path:
+    """The weights of a run's checkpoint, found to be as they were written.
+
+    Raises:
+        ConfigError: no such checkpoint, or it was damaged.
+    """
     tag = tag or directory.newest_tag()
     if tag is None or not directory.weights_file(tag).is_file():
         found = sorted(path.parent.name for path in directory.weights_files())
         wanted = f"no checkpoint {tag!r}" if tag else "no checkpoint yet"
-        raise ConfigError(f"{run}: has {wanted}; there are: {', '.join(found) or 'none'}")
+        raise ConfigError(
+            f"{directory.path}: has {wanted}; there are: {', '.join(found) or 'none'}"
+        )
     folder = directory.checkpoints / tag
     if (folder / MANIFEST).exists():
         check_file(folder, WEIGHTS, Manifest.read(folder).files[WEIGHTS])
-    model = SViTTEgo(recipe.model)
-    load_weights(model, folder / WEIGHTS)
-    return model.eval(), recipe
+    return folder / WEIGHTS

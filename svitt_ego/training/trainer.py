@@ -12,14 +12,13 @@ import torch.distributed as dist
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from svitt_ego.config import Recipe
-from svitt_ego.data.batch import Batch
+from svitt_ego.config.schema import BaseRecipe
 from svitt_ego.data.faults import FaultTally
-from svitt_ego.models import SViTTEgo
 from svitt_ego.training.agreement import to_rank_0
 from svitt_ego.training.checkpoint import CheckpointNotWritten, save_checkpoint
 from svitt_ego.training.engine import memory_recorder
 from svitt_ego.training.interruption import Interrupted, StopRequest
+from svitt_ego.training.job import TrainingBatch
 from svitt_ego.training.manifest import Manifest
 from svitt_ego.training.metrics import MeanLosses
 from svitt_ego.training.monitor import Monitor
@@ -34,36 +33,40 @@ log = logging.getLogger("svitt_ego")
 class Trainer:
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: BaseRecipe,
         run: RunDirectory,
         engine: Any,
-        model: SViTTEgo,
         device: torch.device,
         steps_per_epoch: int,
+        max_unreadable_share: float,
         about: Manifest,
         stop: StopRequest,
     ) -> None:
         """
         Args:
+            engine: of a `Task`.
+            max_unreadable_share: of the clips; above it training stops.
             about: what the manifests of this launch share.
         """
+        task = engine.module
         self.recipe = recipe
         self.directory = run
         self.engine = engine
-        self.model = model
+        self.model = task.model
         self.device = device
         self.steps_per_epoch = steps_per_epoch
+        self.max_unreadable_share = max_unreadable_share
         self.about = about
         self.stop = stop
         self.rank = dist.get_rank()
         self.tally = FaultTally()
         self.skipped = SkippedSteps(run.skipped_file, recipe.optimisation.max_skipped_steps)
-        self.metrics = MeanLosses()
-        self.monitor = Monitor(engine)
+        self.metrics = MeanLosses(task.loss_names())
+        self.monitor = Monitor(engine, task.loss_names(), tuple(task.figures()))
 
     def run(
         self,
-        batches: Iterator[Batch],
+        batches: Iterator[TrainingBatch],
         first_step: int,
         last_step: int,
         snapshot_file: Path | None = None,
@@ -71,7 +74,7 @@ class Trainer:
         """Steps `first_step` + 1 to `last_step`; `snapshot_file` takes the allocator's history.
 
         Raises:
-            TooManyFaults, TooManySkippedSteps, CheckpointNotWritten, Interrupted: see `pretrain`.
+            TooManyFaults, TooManySkippedSteps, CheckpointNotWritten, Interrupted: see `train`.
         """
         training = self.recipe.training
         recorder = memory_recorder(self.engine, self.model, self.device, snapshot_file)
@@ -90,19 +93,16 @@ class Trainer:
                     self.engine,
                     batches,
                     training.gradient_accumulation_steps,
-                    training.contrastive_batch == "step",
                     self.recipe.seed,
                     step,
                     recorder,
                     self.device,
                 )
-                self.tally.add(own.clips, own.faults)
-                self.tally.check(self.recipe.data.max_unreadable_share)
+                self.tally.add(own.counts["clips"], own.faults)
+                self.tally.check(self.max_unreadable_share)
                 of_ranks = to_rank_0(own)
                 if records:
-                    record = step_record(
-                        self.engine, self.model, of_ranks, step, self.steps_per_epoch
-                    )
+                    record = step_record(self.engine, of_ranks, step, self.steps_per_epoch)
                     records.write(record)
                     self.metrics.add(record)
                     self.monitor.write(record)

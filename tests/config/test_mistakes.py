@@ -9,7 +9,7 @@ from svitt_ego.config import ConfigError, load_recipe
 # override -> what the line says after "--set: "
 MISTAKES = {
     # unknown keys
-    "modle.x=1": "modle = {'x': 1}: unknown key; known here: name, seed, model, objectives, data",
+    "modle.x=1": "modle = {'x': 1}: unknown key; known here: name, seed, optimisation",
     "model.vido=3": "model.vido = 3: unknown key; known here: video, text, fusion",
     "model.video.edge_sparsity.blocks=3": (
         "model.video.edge_sparsity.blocks = 3: unknown key; known here: local_blocks"

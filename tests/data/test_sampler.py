@@ -90,5 +90,5 @@ def test_a_share_of_the_rows_is_another_random_part_each_epoch():
 
 
 def test_too_few_rows_for_a_step_name_all_that_multiplies():
-    with pytest.raises(ConfigError, match=r"an epoch has 10 clips .* 0\.1 of 101.*takes 12.*= 3"):
+    with pytest.raises(ConfigError, match=r"an epoch has 10 samples .* 0\.1 of 101.*takes 12.*= 3"):
         samplers(2, 3, 2, share=0.1)

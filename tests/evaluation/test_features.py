@@ -7,33 +7,29 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from svitt_ego.data.long_clip import LongClip
 from svitt_ego.data.text import encode_texts, load_tokenizer
 from svitt_ego.evaluation.clip_reading import reading_of
 from svitt_ego.evaluation.feature_files import FeatureIndex, read_features
-from svitt_ego.evaluation.long_clips import LongClip
 from svitt_ego.evaluation.windows import Windowing, read_windows
 from svitt_ego.training.trained_model import load_trained_model
 from tests.evaluation.launching import launch, launch_ranks, refusal
-from tests.evaluation.test_long_clips import NLQ
+from tests.grounding.nlq_files import nlq_clip, nlq_query, nlq_tree
 
 
 @pytest.fixture
 def nlq(tmp_path, egosynth):
     """Two clips, the first across the border of two chunks of 5 s, and one of a missing video."""
     uid = sorted(path.name for path in (egosynth / "videos").iterdir())[0]
-    tree = json.loads(json.dumps(NLQ))
-    clip = tree["videos"][0]["clips"][0]
     spans = {"c1": (3.0, 7.0), "c2": (0.5, 1.5)}
-    tree["videos"][0] |= {
-        "video_uid": uid,
-        "clips": [
-            clip | {"clip_uid": name, "video_start_sec": start_s, "video_end_sec": end_s}
-            for name, (start_s, end_s) in spans.items()
-        ],
-    }
-    tree["videos"].append(
-        {"video_uid": "gone", "clips": [clip | {"clip_uid": "c3", "annotations": []}]}
-    )
+    clips = [
+        nlq_clip(name, nlq_query(0.2, 0.9, "where is it?"))
+        | {"video_start_sec": start_s, "video_end_sec": end_s}
+        for name, (start_s, end_s) in spans.items()
+    ]
+    tree = nlq_tree(*clips)
+    tree["videos"][0]["video_uid"] = uid
+    tree["videos"].append({"video_uid": "gone", "clips": [nlq_clip("c3")]})
     path = tmp_path / "nlq_val.json"
     path.write_text(json.dumps(tree))
     return path, uid
@@ -64,7 +60,7 @@ def test_extracted_resumed_and_refused(run, recipe, nlq, tmp_path, monkeypatch, 
     tokenizer = load_tokenizer(recipe.data.tokenizer, recipe.model.text.vocabulary_size)
     ids, mask = encode_texts(tokenizer, ["where is it?"], recipe.data.max_text_tokens)
     with torch.no_grad():
-        assert np.allclose(tokens["a1_0"], model.encode_text(ids, mask).tokens[0], atol=1e-5)
+        assert np.allclose(tokens["note-c1_0"], model.encode_text(ids, mask).tokens[0], atol=1e-5)
 
     (output / "c2.safetensors").write_bytes(b"torn")
     kept = (output / "c1.safetensors").stat().st_mtime_ns

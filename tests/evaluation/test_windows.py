@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from svitt_ego.config.schema import VideoFiles
+from svitt_ego.data.long_clip import LongClip
 from svitt_ego.evaluation.clip_reading import ClipReading
-from svitt_ego.evaluation.long_clips import LongClip
 from svitt_ego.evaluation.windows import Windowing, read_stretches, read_windows
 from tests.data.ego_files import frame_numbers, write_video
 

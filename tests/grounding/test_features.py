@@ -86,9 +86,8 @@ def test_features_that_do_not_fit_the_recipe(files, override, message):
 
 
 def test_a_text_of_another_width(files):
-    dataset = open_at(files[0], "model.text_width=7")
     with pytest.raises(ConfigError, match=r"query note-a_0 has features \(3, 6\), but .* is 7"):
-        dataset[0]
+        open_at(files[0], "model.text_width=7")
 
 
 @pytest.mark.parametrize(

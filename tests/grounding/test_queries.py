@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from svitt_ego.grounding.queries import QueriesError, read_queries
+from svitt_ego.data.long_clip import LongClip
+from svitt_ego.grounding.queries import QueriesError, read_clips, read_queries
 from tests.grounding.nlq_files import nlq_clip, nlq_query, nlq_tree, write_nlq
 
 
@@ -21,6 +22,11 @@ def test_reads_ego4d_json_and_counts_what_it_leaves_out(tmp_path):
         ("note-b_2", "b", "Last?", (4.0, 25.0)),  # ends past the clip, as published
     ]
     assert (queries.null, queries.empty_windows) == (2, 2)
+    assert queries.clips == (
+        LongClip("a", "video", 100.0, 120.0),
+        LongClip("b", "video", 100.0, 120.0),
+    )
+    assert queries.texts == {"note-a_0": "First?", "note-b_2": "Last?"}
     assert {q.clip_duration_s for q in queries.usable} == {20.0}
     assert queries.summary() == (
         f"{path}: 2 queries about 2 clips; left out 2 without text and 2 with an empty window"
@@ -52,6 +58,18 @@ def test_reads_groundnlq_jsonl(tmp_path):
     (query,) = queries.usable
     assert (query.annotation_uid, query.index, query.window_s) == ("note_with_parts", 3, (1.5, 2.5))
     assert (query.clip_uid, query.clip_duration_s, queries.empty_windows) == ("clip", 480.0, 1)
+    assert queries.clips == ()
+    with pytest.raises(QueriesError, match="does not say where its clips are"):
+        read_clips([path])
+
+
+def test_clips_of_several_files_are_there_once(tmp_path):
+    first = write_nlq(tmp_path / "nlq_train.json", nlq_clip("a", nlq_query(1, 2)), nlq_clip("c"))
+    early = nlq_clip("b", nlq_query(1, 2)) | {"video_start_sec": -0.02}
+    second = write_nlq(tmp_path / "nlq_val.json", nlq_clip("a", nlq_query(1, 2)), early)
+    clips = read_clips([first, second])
+    assert [clip.clip_uid for clip in clips] == ["a", "c", "b"]
+    assert clips[2].start_s == 0.0  # a video has no frame before its first
 
 
 def wrong_clip(**changes):
@@ -62,7 +80,10 @@ WRONG_JSON = {
     "not JSON": ("{", "not JSON: "),
     "a list": ([], "videos is missing"),
     "no clips": ({"videos": [{}]}, "clips is missing"),
-    "no uid": ({"videos": [{"clips": [{}]}]}, "clip_uid is missing"),
+    "no uid": ({"videos": [{"video_uid": "v", "clips": [{}]}]}, "clip_uid is missing"),
+    "no video": ({"videos": [{"clips": [{}]}]}, "video_uid is missing"),
+    "a path": (wrong_clip(clip_uid="../x"), "uid '../x': must be letters, digits"),
+    "no time": (wrong_clip(video_start_sec=500.0), "clip a: 500.0 to 120.0 s is no time"),
     "no end": (
         wrong_clip(video_end_sec=None),
         "clip a: video_end_sec = None: must be int or float",

@@ -115,7 +115,8 @@ def run(case, folder, device, rank, world_size):
     def new_engine():
         torch.manual_seed(recipe.seed)
         model = SViTTEgo(recipe.model)
-        task = PretrainingTask(model, recipe.objectives, SPECIAL_TOKENS)
+        over_step = recipe.training.contrastive_batch == "step"
+        task = PretrainingTask(model, recipe.objectives, SPECIAL_TOKENS, over_step)
         poison(task, case)
         return build_engine(task, recipe, config, steps_per_epoch=50), model
 
@@ -124,7 +125,6 @@ def run(case, folder, device, rank, world_size):
             engine,
             batches,
             recipe.training.gradient_accumulation_steps,
-            recipe.training.contrastive_batch == "step",
             recipe.seed,
             step,
             MemoryRecorder(),
@@ -140,7 +140,7 @@ def run(case, folder, device, rank, world_size):
         own = take(engine, step, batches)
         of_ranks = to_rank_0(own)
         if of_ranks:
-            records.append(step_record(engine, model, of_ranks, step, 50))
+            records.append(step_record(engine, of_ranks, step, 50))
         weights.append(model.video_projection.weight.detach().float().flatten()[:50].tolist())
         try:
             skipped.note(step, own, of_ranks, None)

@@ -15,10 +15,10 @@ def test_any_number_of_ranks_that_divides_takes_the_same_clips(over_step):
         clips = was.global_batch_size if over_step else was.world_size * was.micro_batch_size
         if clips % ranks:
             with pytest.raises(ConfigError, match="launch one of 1") as error:
-                split_for(was, asked, over_step, is_new=False)
+                split_for(was, asked, not over_step, is_new=False)
             assert "\n" not in str(error.value)
             continue
-        split = split_for(was, asked, over_step, is_new=False)
+        split = split_for(was, asked, not over_step, is_new=False)
         assert split.world_size == ranks and split.global_batch_size == was.global_batch_size
         if over_step:  # no more memory than before
             assert split == asked or split.micro_batch_size <= was.micro_batch_size
@@ -29,11 +29,11 @@ def test_any_number_of_ranks_that_divides_takes_the_same_clips(over_step):
 
 def test_what_is_asked_for_is_taken_where_it_fits_and_refused_where_it_does_not():
     was = BatchSplit(2, 4, 1)
-    assert split_for(was, BatchSplit(1, 2, 4), False, is_new=True) == BatchSplit(1, 2, 4)
-    with pytest.raises(ConfigError, match="took 8 clips .* would take 3 "):
-        split_for(was, BatchSplit(1, 3, 1), False, is_new=True)
+    assert split_for(was, BatchSplit(1, 2, 4), True, is_new=True) == BatchSplit(1, 2, 4)
+    with pytest.raises(ConfigError, match="took 8 samples .* would take 3 "):
+        split_for(was, BatchSplit(1, 3, 1), True, is_new=True)
     # an adapted launch, repeated: the recipe still says what it said at first
-    assert split_for(BatchSplit(1, 8, 1), BatchSplit(1, 4, 1), False, False) == BatchSplit(1, 8, 1)
+    assert split_for(BatchSplit(1, 8, 1), BatchSplit(1, 4, 1), True, False) == BatchSplit(1, 8, 1)
 
 
 def test_the_recipe_takes_the_sizes():

@@ -82,10 +82,11 @@ def test_interrupted_and_resumed_equals_uninterrupted(launch, recipe_file, spoil
 
 
 def pretrain_here(recipe_file, output_dir, *overrides, config=DEEPSPEED_CONFIG, resume=False):
-    from svitt_ego.training.loop import pretrain
+    from svitt_ego.training.loop import train
+    from svitt_ego.training.pretraining import Pretraining
 
     recipe = load_recipe(str(recipe_file), overrides)
-    return pretrain(recipe, config, output_dir, resume)
+    return train(Pretraining(recipe), config, output_dir, resume)
 
 
 @pytest.mark.parametrize(

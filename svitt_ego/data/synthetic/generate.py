@@ -1,19 +1,13 @@
-"""Generate EgoSynth: videos in parallel, then annotations, taxonomy, tokenizer and manifest.
-
-The manifest is written last: a folder with a matching one is complete and reused at once; one that
-was interrupted is continued video by video.
-"""
+"""Generate EgoSynth: videos in parallel, then annotations, taxonomy, tokenizer and manifest."""
 
 import json
-import shutil
 from dataclasses import asdict
 from functools import partial
 from itertools import count
 from pathlib import Path
 
-from tqdm import tqdm
-
 from svitt_ego.config import ConfigError
+from svitt_ego.data.synthetic.dataset_folder import complete, usable_workers
 from svitt_ego.data.synthetic.narrations import Row, egoclip_rows, to_tsv
 from svitt_ego.data.synthetic.questions import held_out_clips, write_questions
 from svitt_ego.data.synthetic.script import Script, video_uid, write_script
@@ -21,13 +15,10 @@ from svitt_ego.data.synthetic.sizes import SIZES, Size
 from svitt_ego.data.synthetic.tokenizer import train_tokenizer
 from svitt_ego.data.synthetic.video import make_video
 from svitt_ego.data.synthetic.vocabulary import taxonomy
-from svitt_ego.data.worker_pool import run_jobs, usable_cpus
-from svitt_ego.durable_files import locked, write_atomically
+from svitt_ego.durable_files import write_atomically
 
 # Raise when the same seed gives other files than before.
 GENERATOR_VERSION = 2
-_MANIFEST = "manifest.json"
-_STARTED = "manifest.partial.json"
 
 
 def generate(
@@ -47,77 +38,29 @@ def generate(
     """
     if size not in SIZES:
         raise ConfigError(f"unknown EgoSynth size {size!r}: choose one of {', '.join(SIZES)}")
-    if seed < 0:
-        raise ConfigError(f"seed must not be negative, got {seed}")
-    workers = usable_cpus() if workers is None else workers
-    if workers < 1:
-        raise ConfigError(f"workers must be at least 1, got {workers}")
+    workers = usable_workers(workers, seed)
     folder = Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be made: {error.strerror}") from None
+    numbers = SIZES[size]
     request = {
         "dataset": "EgoSynth",
         "generator_version": GENERATOR_VERSION,
         "size": size,
         "seed": seed,
-        "parameters": asdict(SIZES[size]),
+        "parameters": asdict(numbers),
     }
-    with locked(folder):
-        _check_reusable(folder, request)
-        missing = _missing_videos(folder, SIZES[size], seed)
-        if missing or not (folder / _MANIFEST).exists():
-            write_atomically(folder / _STARTED, json.dumps(request, indent=2))
-            (folder / _MANIFEST).unlink(missing_ok=True)
-            for unfinished in (folder / "videos").glob(".*.partial"):
-                shutil.rmtree(unfinished)
-            _make_videos(folder, SIZES[size], seed, missing, workers, progress)
-            counts = _write_annotations(folder, SIZES[size], seed)
-            write_atomically(folder / _MANIFEST, json.dumps(request | {"counts": counts}, indent=2))
-            (folder / _STARTED).unlink()
+    complete(
+        folder,
+        request,
+        [
+            video_uid(seed, index, numbers.video_s, numbers.fps)
+            for index in range(numbers.train_videos + numbers.test_videos)
+        ],
+        partial(make_video, folder, numbers, seed),
+        lambda: _write_annotations(folder, numbers, seed),
+        workers,
+        progress,
+    )
     return folder
-
-
-def _check_reusable(folder: Path, request: dict[str, object]) -> None:
-    """Raise ConfigError if the folder holds something other than (part of) the wanted dataset."""
-    names = [name for name in (_MANIFEST, _STARTED) if (folder / name).exists()]
-    if not names:
-        if any(folder.iterdir()):
-            raise ConfigError(
-                f"{folder} is not empty and holds no EgoSynth dataset: "
-                "choose another output folder or empty this one"
-            )
-        return
-    path = folder / names[0]
-    try:
-        found = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path} is not valid JSON ({error}): delete {folder}") from error
-    for key, wanted in request.items():
-        if found.get(key) != wanted:
-            raise ConfigError(
-                f"{folder} holds an EgoSynth dataset with {key} {found.get(key)!r}, wanted "
-                f"{wanted!r}: choose another output folder or delete this one"
-            )
-
-
-def _missing_videos(folder: Path, size: Size, seed: int) -> list[int]:
-    """Indices without a finished folder; training videos come first, then the held-out ones."""
-    return [
-        index
-        for index in range(size.train_videos + size.test_videos)
-        if not (folder / "videos" / video_uid(seed, index, size.video_s, size.fps)).is_dir()
-    ]
-
-
-def _make_videos(
-    folder: Path, size: Size, seed: int, indices: list[int], workers: int, progress: bool
-) -> None:
-    (folder / "videos").mkdir(exist_ok=True)
-    with tqdm(total=len(indices), desc="EgoSynth", unit="video", disable=not progress) as bar:
-        for _ in run_jobs(partial(make_video, folder, size, seed), indices, workers):
-            bar.update()
 
 
 def _write_annotations(folder: Path, size: Size, seed: int) -> dict[str, int]:

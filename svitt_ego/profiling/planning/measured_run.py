@@ -72,16 +72,14 @@ def _run_rank(recipe_file: str, config_file: str, result_file: str) -> None:
     device = start_distributed()
     torch.manual_seed(recipe.seed)
     model = SViTTEgo(recipe.model, recipe.training.recompute)
-    task = PretrainingTask(model, recipe.objectives, SPECIAL_TOKENS)
+    over_step = recipe.training.contrastive_batch == "step"
+    task = PretrainingTask(model, recipe.objectives, SPECIAL_TOKENS, over_step)
     engine = build_engine(task, recipe, config, steps_per_epoch=1000)
     recorder = memory_recorder(engine, model, device)
     batches = repeat(random_batch(recipe, recipe.seed + engine.global_rank))
     micro_steps = recipe.training.gradient_accumulation_steps
-    over_step = recipe.training.contrastive_batch == "step"
     for step in (1, 2):
-        own = train_step(
-            engine, batches, micro_steps, over_step, recipe.seed, step, recorder, device
-        )
+        own = train_step(engine, batches, micro_steps, recipe.seed, step, recorder, device)
     of_ranks = to_rank_0(own.memory)
     if of_ranks:
         largest = max(of_ranks, key=lambda memory: memory["peak_bytes"])

@@ -100,7 +100,8 @@ class PlannedRun:
 
     def _build(self, model: SViTTEgo) -> None:
         self._parameters = sum(parameter.numel() for parameter in model.parameters())
-        self._task = PretrainingTask(model, self.recipe.objectives, SPECIAL_TOKENS)
+        over_step = self.recipe.training.contrastive_batch == "step"
+        self._task = PretrainingTask(model, self.recipe.objectives, SPECIAL_TOKENS, over_step)
         # DeepSpeed casts and moves the module, which fake parameters refuse; it is there already
         self._task._apply = lambda function, recurse=True: self._task
         self._engine = build_engine(self._task, self.recipe, self.config, steps_per_epoch=1000)
@@ -112,7 +113,6 @@ class PlannedRun:
             self._engine,
             self._batches(micro_batch),
             training.gradient_accumulation_steps,
-            training.contrastive_batch == "step",
             self.recipe.seed,
             self._steps,
             recorder,

@@ -162,7 +162,7 @@ def test_complete_dataset_is_reused_and_a_lost_video_made_again(
     shutil.rmtree(lost)
     generate(copy, "tiny", seed=3, workers=1, progress=False)
     assert_same_dataset(tiny_dataset, copy)
-    monkeypatch.setattr(generate_module, "make_video", None)
+    monkeypatch.setattr(generate_module, "make_video", lambda *_: pytest.fail("made again"))
     monkeypatch.setattr(generate_module, "_write_annotations", None)
     generate(copy, "tiny", seed=3, workers=1, progress=False)
 

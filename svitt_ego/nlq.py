@@ -1,0 +1,249 @@
+"""Temporal grounding in small: what `make nlq` runs, each step by the command a user would type.
+
+From raw video to a score: EgoSynth-NLQ, a video-text model trained on its narrations, features, a
+grounding model trained on narrations and fine-tuned on queries, and beside it what such a score
+must beat. A step is skipped where its result is there and newer than what it was made from.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from svitt_ego.config import Recipe, load_recipe
+from svitt_ego.config.grounding import GroundingRecipe
+from svitt_ego.config.schema import BaseRecipe
+from svitt_ego.cpu_features import cpu_computes_bf16
+from svitt_ego.data.synthetic.nlq.generate import generate_nlq
+from svitt_ego.durable_files import write_atomically
+from svitt_ego.grounding.floors import centre_prior, write_blank_texts, write_random_features
+from svitt_ego.grounding.prediction_file import read_predictions, write_predictions
+from svitt_ego.grounding.queries import Queries, read_queries
+from svitt_ego.grounding.score import score
+from svitt_ego.shown_commands import ALREADY_THERE, is_newer, run_deepspeed, run_python, title
+from svitt_ego.training.run_directory import RunDirectory, step_of
+
+DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
+SCRIPTS = {Recipe: "launch/pretrain.py", GroundingRecipe: "launch/train_grounding.py"}
+VIDEO_TEXT, NARRATIONS, QUERIES, BASELINE = (
+    f"nlq/{name}" for name in ("video_text", "narrations", "queries", "vslnet")
+)
+CENTRE = "centre prior"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A grounding model to train and score."""
+
+    name: str
+    folder: str
+    """Of its runs."""
+    recipe: str = QUERIES
+    pretrains: bool = True
+    """On narrations first."""
+    sees: bool = True
+    """False: its features are noise."""
+    reads: bool = True
+    """False: all its queries are the same."""
+
+
+MAIN = Row("GroundNLQ", "grounding")
+ROWS = (
+    MAIN,
+    Row("GroundNLQ, no pre-training", "untaught", pretrains=False),
+    Row("VSLNet", "vslnet", recipe=BASELINE, pretrains=False),
+    Row("random features", "random_features", sees=False),
+    Row("text-free", "text_free", reads=False),
+)
+FLOORS = ("random features", "text-free", CENTRE)
+
+
+class Pipeline:
+    """The steps, with where they leave what."""
+
+    def __init__(self, root: Path, num_accelerators: int | None = None) -> None:
+        """
+        Args:
+            num_accelerators: processes of each step; None: two, or one where there is one GPU.
+        """
+        self.root = root
+        self.processes = num_accelerators or min(2, torch.cuda.device_count()) or 2
+        on_cpu = not torch.cuda.is_available()
+        self.precision = "bf16" if on_cpu and cpu_computes_bf16() else "fp32"
+        recipe = load_recipe(QUERIES, (), GroundingRecipe)
+        self.text_width = recipe.model.text_width
+        self.train, self.val = Path(recipe.data.train_queries), Path(recipe.data.val_queries)
+        self.dataset = self.train.parent
+        self.video_text = root / "video_text"
+        self.features = root / "features"
+        self.narrations = root / "narrations.jsonl"
+        self.summary_file = root / "summary.json"
+        self.picture = root / "timeline.png"
+
+    def run(self) -> dict[str, Any]:
+        """All steps; returns the summary.
+
+        Raises:
+            ConfigError: what is there is of another recipe or dataset.
+            subprocess.CalledProcessError: a step failed; it said why itself.
+        """
+        started = time.monotonic()
+        title(f"1/6 EgoSynth-NLQ: {self.dataset}")
+        generate_nlq(self.dataset, "demo")
+        title("2/6 a video-text model, from nothing, on the narrations of the training videos")
+        self._train(Recipe, VIDEO_TEXT, self.video_text)
+        title("3/6 features of all clips and queries")
+        self._extract()
+        for row in ROWS:
+            told = "4/6" if row is MAIN else "5/6"
+            title(f"{told} {row.name}: training and answers")
+            self._train_row(row)
+            self._answer(row)
+        title("6/6 scores")
+        queries, trained_on = read_queries(self.val), read_queries(self.train)
+        write_predictions(
+            self._predictions(CENTRE),
+            queries.usable,
+            centre_prior(trained_on.usable, queries.usable),
+        )
+        summary = self._summary(queries)
+        known = self.summary_file.is_file()
+        earlier_s = json.loads(self.summary_file.read_text())["wall_s"] if known else 0.0
+        summary["wall_s"] = round(earlier_s + time.monotonic() - started, 1)
+        write_atomically(self.summary_file, json.dumps(summary, indent=1) + "\n")
+        self._draw(queries)
+        return summary
+
+    def _train(self, kind: type[BaseRecipe], recipe: str, run: Path, *changes: str) -> None:
+        directory = RunDirectory(run, kind)
+        directory.check_same_run(load_recipe(recipe, changes, kind))
+        launches, tag = directory.launches(), directory.newest_tag()
+        if launches and tag and step_of(tag) == launches[-1]["total_steps"]:
+            print(f"{run}: {ALREADY_THERE}")
+            return
+        run_deepspeed(
+            self.processes,
+            SCRIPTS[kind],
+            *("--recipe", recipe, "--deepspeed_config", DEEPSPEED_CONFIG),
+            *("--output-dir", run, "--resume", "auto"),
+            *(word for change in changes for word in ("--set", change)),
+        )
+
+    def _extract(self) -> None:
+        index = self.features / "index.json"
+        if is_newer(index, RunDirectory(self.video_text).pointer):
+            print(ALREADY_THERE)
+            return
+        train, val = self.train, self.val
+        run_python(
+            *("launch/narration_queries.py", "--metadata", self.dataset / "egoclip.csv"),
+            *("--clips", train, "--output", self.narrations),
+        )
+        grid = load_recipe(QUERIES, (), GroundingRecipe).data.grid
+        run_deepspeed(
+            self.processes,
+            *("launch/extract_features.py", "--run", self.video_text, "--output", self.features),
+            *("--clips", train, val, "--queries", self.narrations, train, val),
+            *("--window", int(grid.window_frames), "--stride", int(grid.stride_frames)),
+            *("--fps", int(grid.fps), "--precision", self.precision),
+        )
+
+    def _train_row(self, row: Row) -> None:
+        """On narrations, where the row does so, and then on queries."""
+        pretrained = self.root / row.folder / "narrations"
+        if row.pretrains:
+            changes = self._inputs(row, self.narrations)
+            self._train(GroundingRecipe, NARRATIONS, pretrained, *changes)
+        start = f"model.pretrained={pretrained if row.pretrains else 'null'}"
+        changes = self._inputs(row, self.train)
+        self._train(GroundingRecipe, row.recipe, self._run_of(row), start, *changes)
+
+    def _answer(self, row: Row) -> None:
+        output = self._predictions(row.name)
+        if is_newer(output, RunDirectory(self._run_of(row)).pointer):
+            print(f"{output}: {ALREADY_THERE}")
+            return
+        run_python(
+            *("launch/evaluate_grounding.py", "--run", self._run_of(row), "--queries", self.val),
+            *("--output", output, "--batch-size", 8),
+            *(word for change in self._inputs(row, self.val) for word in ("--set", change)),
+        )
+
+    def _inputs(self, row: Row, queries: Path) -> tuple[str, ...]:
+        """What a row is given to see and read, as changes of its recipe."""
+        features = self.features
+        texts = features / f"queries_{queries.stem}.safetensors"
+        if not row.sees:
+            features = self.root / row.folder / "features"
+            if not (features / "index.json").is_file():
+                write_random_features(self.features, features, seed=0)
+        if not row.reads:
+            texts = self.root / row.folder / texts.name
+            if not texts.is_file():
+                write_blank_texts(texts, list(read_queries(queries).texts), self.text_width)
+        return f"data.features={features}", f"data.text_features={texts}"
+
+    def _run_of(self, row: Row) -> Path:
+        return self.root / row.folder / "queries"
+
+    def _predictions(self, name: str) -> Path:
+        return self.root / "predictions" / f"{name.replace(' ', '_').replace(',', '')}.json"
+
+    def _summary(self, queries: Queries) -> dict[str, Any]:
+        """Every figure from the prediction files, as the challenge would score them."""
+        names = [*(row.name for row in ROWS), CENTRE]
+        rows = {
+            name: asdict(score(queries.usable, read_predictions(self._predictions(name))))
+            for name in names
+        }
+        return {
+            "rows": rows,
+            "floors": list(FLOORS),
+            "queries": len(queries.usable),
+            "null_queries": queries.null,
+            "empty_windows": queries.empty_windows,
+            "clips": len(queries.clip_uids),
+            "by_template": self._by_template(queries),
+            "timeline": str(self.picture),
+        }
+
+    def _by_template(self, queries: Queries) -> dict[str, dict[str, float]]:
+        """Of the main row, for each kind of question: how many, and R@1 at IoU 0.3."""
+        templates: dict[str, str] = {}
+        for video in json.loads(self.val.read_text())["videos"]:
+            for clip in video["clips"]:
+                for annotation in clip["annotations"]:
+                    for index, query in enumerate(annotation["language_queries"]):
+                        templates[f"{annotation['annotation_uid']}_{index}"] = query["template"]
+        predictions = read_predictions(self._predictions(MAIN.name))
+        found = {}
+        for template in sorted(set(templates.values())):
+            own = [query for query in queries.usable if templates[query.id] == template]
+            result = score(own, {query.id: predictions[query.id] for query in own})
+            found[template] = {"queries": len(own), **result.recalls}
+        return found
+
+    def _draw(self, queries: Queries) -> None:
+        run_python(
+            *("launch/score_grounding.py", "--queries", self.val),
+            *("--predictions", self._predictions(MAIN.name)),
+            *("--timeline", queries.clip_uids[0], "--picture", self.picture),
+        )
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The rows for people."""
+    rows = summary["rows"]
+    names = list(next(iter(rows.values()))["recalls"])
+    width = max(map(len, rows))
+    lines = [f"{'':<{width}}  " + "  ".join(names)]
+    for name, row in rows.items():
+        figures = (f"{row['recalls'][key]:>{len(key)}.2f}" for key in names)
+        lines.append(f"{name:<{width}}  " + "  ".join(figures))
+    lines.append(f"{summary['queries']} queries about {summary['clips']} clips")
+    lines.append(f"seconds, all calls together: {summary['wall_s']}")
+    lines.append(f"timeline: {summary['timeline']}")
+    return "\n".join(lines)

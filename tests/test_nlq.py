@@ -1,0 +1,57 @@
+"""What `make nlq` reports comes from the prediction files of its rows."""
+
+import json
+
+import pytest
+
+from svitt_ego.grounding.prediction_file import write_predictions
+from svitt_ego.grounding.queries import read_queries
+from svitt_ego.nlq import CENTRE, FLOORS, MAIN, ROWS, Pipeline, table
+from tests.grounding.nlq_files import nlq_clip, nlq_query, write_features, write_nlq
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    pipeline = Pipeline(tmp_path)
+    pipeline.val = write_nlq(
+        tmp_path / "nlq_val.json",
+        nlq_clip("a", nlq_query(1, 3), nlq_query(2, 4, None), nlq_query(5, 9)),
+    )
+    return pipeline
+
+
+def test_summary_and_table(pipeline):
+    queries = read_queries(pipeline.val)
+    right = {query.id: [query.window_s] for query in queries.usable}
+    half = {query.id: [(15.0, 16.0), query.window_s] for query in queries.usable}
+    (pipeline.root / "predictions").mkdir()
+    for name in (*(row.name for row in ROWS), CENTRE):
+        answers = right if name == MAIN.name else {} if name == CENTRE else half
+        write_predictions(pipeline._predictions(name), queries.usable, answers)
+    summary = pipeline._summary(queries)
+    assert (summary["queries"], summary["null_queries"], summary["clips"]) == (2, 1, 1)
+    recalls = {name: row["recalls"] for name, row in summary["rows"].items()}
+    assert recalls[MAIN.name]["R@1 IoU>0.3"] == 100
+    assert recalls["VSLNet"]["R@1 IoU>0.3"] == 0 and recalls["VSLNet"]["R@5 IoU>0.5"] == 100
+    assert recalls[CENTRE]["R@5 IoU>0.3"] == 0
+    assert set(FLOORS) < set(recalls)
+    ((template, figures),) = summary["by_template"].items()
+    assert template == nlq_query(0, 1)["template"] and figures["R@1 IoU>0.3"] == 100
+    assert json.loads(json.dumps(summary)) == summary
+    shown = table(summary | {"wall_s": 1.5})
+    for said in ("VSLNet", "centre prior", "100.00", "2 queries about 1 clips", "1.5"):
+        assert said in shown
+
+
+def test_floor_rows_are_given_nothing_to_see_or_to_read(pipeline):
+    features = pipeline.features
+    write_features(features, ["a"])
+    inputs = {row.name: pipeline._inputs(row, pipeline.val) for row in ROWS}
+    own = f"data.features={features}", f"data.text_features={features}/queries_nlq_val.safetensors"
+    assert inputs[MAIN.name] == inputs["VSLNet"] == own
+    noise = pipeline.root / "random_features" / "features"
+    assert inputs["random features"] == (f"data.features={noise}", own[1])
+    assert (noise / "a.safetensors").is_file()
+    blank = pipeline.root / "text_free" / "queries_nlq_val.safetensors"
+    assert inputs["text-free"] == (own[0], f"data.text_features={blank}")
+    assert blank.is_file()
