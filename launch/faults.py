@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from svitt_ego.command_line import one_line_errors
+from svitt_ego.command_line import one_line_errors, positive
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -27,6 +27,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--only", metavar="PATTERN", help="faults whose name matches it (default: all)"
+    )
+    parser.add_argument(
+        "--patience",
+        metavar="SECONDS",
+        type=positive,
+        default=60,
+        help="a launch that takes longer hangs; more for a busy machine (default: %(default)s)",
     )
     return parser.parse_args()
 
@@ -44,7 +51,7 @@ def main() -> None:
 
         faults = tuple(fault for fault in FAULTS if re.search(arguments.only or "", fault.name))
         outcomes = []
-        with closing(Lab(arguments.output_dir / "work")) as lab:
+        with closing(Lab(arguments.output_dir / "work", arguments.patience)) as lab:
             for outcome in tqdm(run_suite(lab, faults), total=len(faults), unit="fault"):
                 outcomes.append(asdict(outcome))
                 verdict = {True: "ok", False: "NOT OK", None: "not run"}[outcome.ok]

@@ -6,9 +6,6 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-LONGEST_S = 60
-"""A launch that is not over by then hangs: a quiet machine needs about ten seconds."""
-
 
 @dataclass(frozen=True)
 class Ended:
@@ -31,11 +28,11 @@ class Ended:
         return (self.error_line() or (lines[-1] if lines else ""))[:160]
 
 
-def wait_for(process: subprocess.Popen[str], started: float) -> Ended:
-    """End of a process that leads its group; with it ends the group."""
+def wait_for(process: subprocess.Popen[str], started: float, patience_s: float) -> Ended:
+    """End of a process that leads its group; where it takes longer, of the whole group."""
     code: int | None = None
     try:
-        said, _ = process.communicate(timeout=LONGEST_S)
+        said, _ = process.communicate(timeout=patience_s)
         code = process.returncode
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)

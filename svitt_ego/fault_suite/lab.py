@@ -33,10 +33,11 @@ SAME_AT_ANY_RANKS = (
 
 
 class Lab:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience_s: float) -> None:
         """
         Args:
             folder: emptied and filled.
+            patience_s: a launch that is not over by then hangs.
         """
         shutil.rmtree(folder, ignore_errors=True)
         self.folder = folder.absolute()
@@ -46,6 +47,7 @@ class Lab:
         for stage in (1, 2):
             config = {"zero_optimization": {"stage": stage}}
             self.config(stage).write_text(json.dumps(config))
+        self.patience_s = patience_s
         self._made = 0
         self._standing: dict[int, StandingRanks] = {}
 
@@ -80,12 +82,13 @@ class Lab:
     def launch(self, run: RunDirectory, fault: str | None = None, **named: Any) -> Ended:
         """`start`, and wait for its end."""
         started = time.monotonic()
-        return wait_for(self.start(run, fault, **named), started)
+        return wait_for(self.start(run, fault, **named), started, self.patience_s)
 
     def go_on(self, run: RunDirectory, ranks: int = RANKS, **named: Any) -> Ended:
         """The same without a fault and without the start of processes, on ranks that stay."""
         if ranks not in self._standing:
-            self._standing[ranks] = StandingRanks(ranks, self.folder / f"logs of {ranks}")
+            logs = self.folder / f"logs of {ranks}"
+            self._standing[ranks] = StandingRanks(ranks, logs, self.patience_s)
         return self._standing[ranks].train(self._arguments(run, **named))
 
     def close(self) -> None:

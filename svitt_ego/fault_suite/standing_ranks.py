@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from svitt_ego.command_line import BAD_INPUT
-from svitt_ego.fault_suite.ended import LONGEST_S, Ended
+from svitt_ego.fault_suite.ended import Ended
 from svitt_ego.training.free_port import free_port
 
 _POLL_S = 0.05
@@ -21,13 +21,15 @@ class StandingRanks:
     """A group of ranks that trains one run after another; started when first needed, and anew
     where a training has left it broken."""
 
-    def __init__(self, count: int, folder: Path) -> None:
+    def __init__(self, count: int, folder: Path, patience_s: float) -> None:
         """
         Args:
             folder: for logs; made.
+            patience_s: a training that is not over by then hangs.
         """
         self.count = count
         self.folder = folder
+        self.patience_s = patience_s
         self.folder.mkdir(parents=True, exist_ok=True)
         self._processes: list[subprocess.Popen[str]] = []
         self._requests = 0
@@ -49,7 +51,7 @@ class StandingRanks:
             assert process.stdin is not None
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
-        code = self._wait_for(codes, started + LONGEST_S)
+        code = self._wait_for(codes, started + self.patience_s)
         seconds = time.monotonic() - started
         if code not in (0, BAD_INPUT):
             self.stop()
