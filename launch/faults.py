@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from svitt_ego.command_line import one_line_errors
+from svitt_ego.command_line import one_line_errors, positive
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -28,12 +28,21 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", metavar="PATTERN", help="faults whose name matches it (default: all)"
     )
+    parser.add_argument(
+        "--patience",
+        metavar="SECONDS",
+        type=positive,
+        default=60,
+        help="a launch that takes longer hangs; more for a busy machine (default: %(default)s)",
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parse_arguments()
     with one_line_errors():
+        from contextlib import closing
+
         from tqdm import tqdm
 
         from svitt_ego.durable_files import write_atomically
@@ -41,14 +50,14 @@ def main() -> None:
         from svitt_ego.fault_suite.suite import FAULTS, run_suite
 
         faults = tuple(fault for fault in FAULTS if re.search(arguments.only or "", fault.name))
-        lab = Lab(arguments.output_dir / "work")
         outcomes = []
-        for outcome in tqdm(run_suite(lab, faults), total=len(faults), unit="fault"):
-            outcomes.append(asdict(outcome))
-            verdict = {True: "ok", False: "NOT OK", None: "not run"}[outcome.ok]
-            tqdm.write(f"{verdict:8}{outcome.fault:30}{outcome.observed}")
-            table = json.dumps(outcomes, indent=2) + "\n"
-            write_atomically(arguments.output_dir / "table.json", table)
+        with closing(Lab(arguments.output_dir / "work", arguments.patience)) as lab:
+            for outcome in tqdm(run_suite(lab, faults), total=len(faults), unit="fault"):
+                outcomes.append(asdict(outcome))
+                verdict = {True: "ok", False: "NOT OK", None: "not run"}[outcome.ok]
+                tqdm.write(f"{verdict:8}{outcome.fault:30}{outcome.observed}")
+                table = json.dumps(outcomes, indent=2) + "\n"
+                write_atomically(arguments.output_dir / "table.json", table)
         survived = sum(outcome["ok"] is True for outcome in outcomes)
         print(f"{survived} of {len(outcomes)} as expected: {arguments.output_dir / 'table.json'}")
         sys.exit(any(outcome["ok"] is False for outcome in outcomes))

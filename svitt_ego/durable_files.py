@@ -16,21 +16,25 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     unfinished is ignored.
 
     Raises:
-        ConfigError: another line is not JSON.
+        ConfigError: another line is not a JSON object.
     """
     if not path.is_file():
         return []
     records = []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            record = json.loads(line.decode("utf-8"))
+        except ValueError as error:  # of JSON, or of UTF-8
             if number == len(lines):
                 break
-            raise ConfigError(f"{path}: line {number}: not valid JSON: {error.msg}") from None
+            reason = getattr(error, "msg", "not UTF-8")
+            raise ConfigError(f"{path}: line {number}: not valid JSON: {reason}") from None
+        if not isinstance(record, dict):
+            raise ConfigError(f"{path}: line {number}: not a JSON object")
+        records.append(record)
     return records
 
 

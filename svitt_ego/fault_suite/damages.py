@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from svitt_ego.fault_suite.lab import newest
 from svitt_ego.training.manifest import MANIFEST
@@ -14,29 +15,29 @@ Damage = Callable[[RunDirectory], None]
 SHARD, MODULE, WEIGHTS = "*optim_states.pt", "mp_rank_*model_states.pt", "model.safetensors"
 
 
-def delete(pattern: str) -> Damage:
-    """A file of the newest checkpoint."""
-    return lambda run: next(newest(run).glob(pattern)).unlink()
+def delete(path: Path) -> None:
+    path.unlink()
 
 
-def truncate(pattern: str) -> Damage:
-    def damage(run: RunDirectory) -> None:
-        path = next(newest(run).glob(pattern))
-        os.truncate(path, path.stat().st_size // 2)
-
-    return damage
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
 
 
-def flip(pattern: str) -> Damage:
+def flip(path: Path) -> None:
     """One bit, anywhere."""
+    content = bytearray(path.read_bytes())
+    content[random.randrange(len(content))] ^= 1 << random.randrange(8)
+    path.write_bytes(content)
 
-    def damage(run: RunDirectory) -> None:
-        path = next(newest(run).glob(pattern))
-        content = bytearray(path.read_bytes())
-        content[random.randrange(len(content))] ^= 1 << random.randrange(8)
-        path.write_bytes(content)
 
-    return damage
+def of_checkpoint(pattern: str, damage: Callable[[Path], None]) -> Damage:
+    """A file of the newest checkpoint; the last, where the pattern fits several."""
+    return lambda run: damage(max(newest(run).glob(pattern)))
+
+
+def of_run(name: str, damage: Callable[[Path], None]) -> Damage:
+    """A file of the run directory itself."""
+    return lambda run: damage(run.path / name)
 
 
 def delete_checkpoint(run: RunDirectory) -> None:
@@ -45,35 +46,34 @@ def delete_checkpoint(run: RunDirectory) -> None:
 
 def every_checkpoint(run: RunDirectory) -> None:
     for tag in run.tags():
-        path = run.checkpoints / tag / MANIFEST
-        path.write_text(path.read_text().replace('"bytes": ', '"bytes": 1'))
+        cut(max((run.checkpoints / tag).glob(SHARD)))
 
 
 def write_pointer(text: bytes) -> Damage:
     return lambda run: run.pointer.write_bytes(text) and None
 
 
-def delete_pointer(run: RunDirectory) -> None:
-    run.pointer.unlink()
+def change(old: bytes, new: bytes) -> Callable[[Path], None]:
+    """What a flipped bit makes of a file that should hold `old` once."""
+
+    def damage(path: Path) -> None:
+        content = path.read_bytes()
+        assert content.count(old) == 1, (path, old)
+        path.write_bytes(content.replace(old, new))
+
+    return damage
 
 
-def tear_records(run: RunDirectory) -> None:
-    """A last line that was never finished."""
-    with run.records_file.open("a") as file:
+def tear_last_line(path: Path) -> None:
+    """A line that was never finished."""
+    with path.open("a") as file:
         file.write('{"step": 6, "lo')
 
 
-def garble_records(run: RunDirectory) -> None:
-    lines = run.records_file.read_text().splitlines(keepends=True)
-    run.records_file.write_text("".join([lines[0], "\0\0\0\n", *lines[1:]]))
-
-
-def truncate_recipe(run: RunDirectory) -> None:
-    os.truncate(run.recipe_file, 40)
-
-
-def delete_recipe(run: RunDirectory) -> None:
-    run.recipe_file.unlink()
+def garble_line_2(path: Path) -> None:
+    """Another file's bytes, as after a power cut on some file systems."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"\0\xff\xfe\n", *lines[1:]]))
 
 
 def reverse_dates(run: RunDirectory) -> None:
@@ -87,6 +87,6 @@ def leave_torn_checkpoint(run: RunDirectory) -> None:
     """As other software writes: a later folder of the right name, without half of its files."""
     torn = run.checkpoints / "step-000005"
     shutil.copytree(newest(run), torn)
-    next(torn.glob(SHARD)).unlink()
+    max(torn.glob(SHARD)).unlink()
     (torn / MANIFEST).unlink()
     run.pointer.write_text("step-000005\n")

@@ -17,7 +17,7 @@ from svitt_ego.training.checkpoint_files import CheckpointFiles
 from svitt_ego.training.manifest import Manifest
 from svitt_ego.training.task import PretrainingTask
 
-SLOW_STEP_S = 4.0
+SLOW_STEP_S = 1.0
 
 Fail = Callable[[], None]
 """Ends or signals this process, if it is the rank meant."""

@@ -3,18 +3,19 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
+from typing import Any
 
 import yaml
 
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.durable_files import read_json_lines
+from svitt_ego.fault_suite.ended import Ended, wait_for
+from svitt_ego.fault_suite.standing_ranks import StandingRanks
 from svitt_ego.training.free_port import free_port
 from svitt_ego.training.records import forget_after
 from svitt_ego.training.run_directory import RunDirectory, step_of, tag_of
@@ -23,8 +24,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LAST_STEP = 6
 INTERVAL = 2
 RANKS = 2
-LONGEST_S = 90
-"""A launch that is not over by then hangs."""
 
 SAME_AT_ANY_RANKS = (
     "objectives.vtm.weight=0.0",
@@ -33,76 +32,86 @@ SAME_AT_ANY_RANKS = (
 )
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a launch ended. code: None where it hung."""
-
-    code: int | None
-    said: str
-    seconds: float
-
-    def error_line(self) -> str:
-        lines = [line for line in self.said.splitlines() if "error: " in line]
-        return lines[0] if lines else ""
-
-
 class Lab:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience_s: float) -> None:
         """
         Args:
             folder: emptied and filled.
+            patience_s: a launch that is not over by then hangs.
         """
         shutil.rmtree(folder, ignore_errors=True)
-        self.folder = folder
-        dataset = generate(folder / "data", "tiny", seed=0, workers=1)
-        self.recipe = folder / "faults.yaml"
+        self.folder = folder.absolute()
+        dataset = generate(self.folder / "data", "tiny", seed=0, workers=1)
+        self.recipe = self.folder / "faults.yaml"
         self.recipe.write_text(yaml.safe_dump(_recipe_tree(dataset)))
         for stage in (1, 2):
             config = {"zero_optimization": {"stage": stage}}
             self.config(stage).write_text(json.dumps(config))
+        self.patience_s = patience_s
         self._made = 0
+        self._standing: dict[int, StandingRanks] = {}
 
     def config(self, stage: int) -> Path:
         return self.folder / f"zero{stage}.json"
 
-    def start(
-        self,
-        run: RunDirectory,
-        *arguments: object,
-        fault: str | None = None,
-        ranks: int = RANKS,
-        stage: int = 2,
-        more: Sequence[str] = (),
-    ) -> subprocess.Popen[str]:
+    def start(self, run: RunDirectory, fault: str | None = None, **named: Any) -> Popen[str]:
         """A launch to `LAST_STEP` that resumes where it can, in a process group of its own.
 
         Args:
             fault: FAILURE:PLACE:RANK:STEP of `injections`.
-            more: overrides of the recipe.
+            named: see `_arguments`.
         """
         script = "launch/pretrain.py"
         faulty = "svitt_ego/fault_suite/faulty_pretrain.py"
         command = [
             Path(sys.executable).with_name("deepspeed"),
-            *("--num_accelerators", ranks, "--master_port", free_port()),
+            *("--num_accelerators", RANKS, "--master_port", free_port()),
             *((script,) if fault is None else (faulty, fault)),
-            *("--recipe", self.recipe, "--deepspeed_config", self.config(stage)),
-            *("--output-dir", run.path, "--resume", "auto", "--max-steps", LAST_STEP, *arguments),
-            *(word for change in more for word in ("--set", change)),
+            *self._arguments(run, **named),
         ]
-        return subprocess.Popen(
+        return Popen(
             [str(word) for word in command],
             cwd=REPOSITORY,
             env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=PIPE,
+            stderr=STDOUT,
             text=True,
             start_new_session=True,
         )
 
-    def launch(self, run: RunDirectory, *arguments: object, **named: object) -> Ended:
+    def launch(self, run: RunDirectory, fault: str | None = None, **named: Any) -> Ended:
+        """`start`, and wait for its end."""
         started = time.monotonic()
-        return wait_for(self.start(run, *arguments, **named), started)  # type: ignore[arg-type]
+        return wait_for(self.start(run, fault, **named), started, self.patience_s)
+
+    def go_on(self, run: RunDirectory, ranks: int = RANKS, **named: Any) -> Ended:
+        """The same without a fault and without the start of processes, on ranks that stay."""
+        if ranks not in self._standing:
+            logs = self.folder / f"logs of {ranks}"
+            self._standing[ranks] = StandingRanks(ranks, logs, self.patience_s)
+        return self._standing[ranks].train(self._arguments(run, **named))
+
+    def close(self) -> None:
+        for ranks in self._standing.values():
+            ranks.stop()
+
+    def _arguments(
+        self,
+        run: RunDirectory,
+        stage: int = 2,
+        last_step: int = LAST_STEP,
+        more: Sequence[str] = (),
+    ) -> list[str]:
+        """
+        Args:
+            more: overrides of the recipe.
+        """
+        arguments = [
+            *("--recipe", self.recipe, "--deepspeed_config", self.config(stage)),
+            *("--output-dir", run.path, "--resume", "auto", "--max-steps", last_step),
+            *(word for change in more for word in ("--set", change)),
+        ]
+        return [str(word) for word in arguments]
 
     def new_run(self) -> RunDirectory:
         self._made += 1
@@ -118,20 +127,6 @@ class Lab:
         run.pointer.write_text(f"{run.newest_tag()}\n")
         forget_after(run.records_file, step)
         return run
-
-
-def wait_for(process: subprocess.Popen[str], started: float) -> Ended:
-    code: int | None = None
-    try:
-        said, _ = process.communicate(timeout=LONGEST_S)
-        code = process.returncode
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
-    except BaseException:  # nothing of an interrupted suite goes on
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    return Ended(code, said, time.monotonic() - started)
 
 
 def losses(run: RunDirectory) -> list[float]:

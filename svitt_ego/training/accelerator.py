@@ -54,7 +54,7 @@ def leave_distributed() -> None:
     """End the process group, all ranks together: one that leaves early takes its peers' connections
     with it, and gloo may then abort a process that had done all its work."""
     torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    deepspeed.comm.destroy_process_group()  # and what DeepSpeed remembers of it
 
 
 def machine() -> Machine:

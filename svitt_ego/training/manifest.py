@@ -1,4 +1,5 @@
-"""What makes a checkpoint whole: manifest.json lists its files with sizes and checksums.
+"""What makes a checkpoint whole: manifest.json lists its files with sizes and checksums,
+and has one of itself.
 
 It is written after every rank has written its files, and before the folder takes its final name.
 """
@@ -51,7 +52,9 @@ class Manifest:
         return sum(file.bytes for file in self.files.values())
 
     def write(self, folder: Path) -> None:
-        write_atomically(folder / MANIFEST, json.dumps(asdict(self), indent=2) + "\n")
+        tree = asdict(self)
+        tree["checksum"] = checksum_of_settings(tree)  # of all the rest
+        write_atomically(folder / MANIFEST, json.dumps(tree, indent=2) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -62,6 +65,8 @@ class Manifest:
         path = folder / MANIFEST
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
+            if tree.pop("checksum") != checksum_of_settings(tree):
+                raise ValueError
             files = {name: SavedFile(**file) for name, file in tree.pop("files").items()}
             return cls(**tree, files=files)
         except FileNotFoundError:

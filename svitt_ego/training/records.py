@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ class RecordWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._file = path.open("ab", buffering=0)
         self._waiting = b""
 
     def write(self, record: dict[str, Any]) -> None:
@@ -27,7 +26,7 @@ class RecordWriter:
         self._waiting += (json.dumps(record, allow_nan=False) + "\n").encode()
         try:
             while self._waiting:
-                written = os.write(self._descriptor, self._waiting)
+                written = self._file.write(self._waiting)
                 self._waiting = self._waiting[written:]
         except OSError as error:
             if not had_waiting:
@@ -36,7 +35,7 @@ class RecordWriter:
     def close(self) -> None:
         if self._waiting:
             log.warning("%s: the last %d bytes were lost", self._path, len(self._waiting))
-        os.close(self._descriptor)
+        self._file.close()
 
 
 def forget_after(path: Path, step: int) -> int:

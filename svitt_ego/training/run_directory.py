@@ -71,8 +71,11 @@ class RunDirectory:
         """
         if not self.recipe_file.is_file():
             raise ConfigError(f"{self.path}: not a run directory: it has no recipe.yaml")
-        text = self.recipe_file.read_text(encoding="utf-8")
         source = str(self.recipe_file)
+        try:
+            text = self.recipe_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{source}: cannot be read: {error}") from None
         return recipe_from_tree(parse_yaml(text, source), {}, source, self.kind)
 
     def check_can_start(self, resume: bool) -> None:
@@ -111,10 +114,13 @@ class RunDirectory:
 
     def check_readable(self) -> None:
         """Raises:
-        ConfigError: a line of what earlier launches wrote is not JSON.
+        ConfigError: a line of what earlier launches wrote is not JSON, or of no step.
         """
-        for path in (self.launches_file, self.records_file, self.skipped_file):
-            read_json_lines(path)
+        read_json_lines(self.launches_file)
+        for path in (self.records_file, self.skipped_file):
+            for number, record in enumerate(read_json_lines(path), start=1):
+                if type(record.get("step")) is not int:
+                    raise ConfigError(f"{path}: line {number}: has no step: remove the line")
 
     def write_setup(
         self, recipe: BaseRecipe, deepspeed_config: dict[str, Any], launch: dict[str, Any]

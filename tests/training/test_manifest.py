@@ -56,6 +56,7 @@ DAMAGES = {
     "cut manifest": (lambda f: os.truncate(f / MANIFEST, 50), "damaged"),
     "empty manifest": (lambda f: os.truncate(f / MANIFEST, 0), "damaged"),
     "another manifest": (lambda f: (f / MANIFEST).write_text("[1]"), "damaged"),
+    "one bit of the manifest": (lambda f: flip(f / MANIFEST), "damaged"),
     "odd manifest": (lambda f: (f / MANIFEST).write_text('{"files": {"a": 1}}'), "damaged"),
 }
 

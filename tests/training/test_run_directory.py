@@ -51,6 +51,15 @@ def test_another_recipe_is_another_run(run):
     run.check_same_run(load_recipe("demo", changes))
     with pytest.raises(ConfigError, match="optimisation.learning_rate = 0.5 was 0.001"):
         run.check_same_run(load_recipe("demo", ["optimisation.learning_rate=0.5"]))
+    run.recipe_file.write_bytes(b"\xff" + run.recipe_file.read_bytes())
+    with pytest.raises(ConfigError, match="recipe.yaml: cannot be read: 'utf-8'"):
+        run.check_same_run(load_recipe("demo"))
+
+
+def test_a_record_without_a_step_is_named(run):
+    run.records_file.write_text('{"step": 1}\n{"ste0": 2}\n')
+    with pytest.raises(ConfigError, match="records.jsonl: line 2: has no step"):
+        run.check_readable()
 
 
 def test_trained_model_gives_the_saved_weights(run):
@@ -110,6 +119,11 @@ def test_records_survive_a_kill_and_forget_lost_steps(tmp_path):
     assert [record["step"] for record in read_json_lines(path)] == [1, 2, 3]
     with pytest.raises(ValueError, match="not JSON"):
         writer.write({"step": 7, "loss": float("nan")})
-    path.write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
-    with pytest.raises(ConfigError, match="line 2: not valid JSON"):
-        read_json_lines(path)
+    for line, said in (
+        (b"nonsense", "not valid JSON: Expecting value"),
+        (b"\xff\xfe", "not valid JSON: not UTF-8"),
+        (b"[1]", "not a JSON object"),
+    ):
+        path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 2}\n')
+        with pytest.raises(ConfigError, match=f"line 2: {said}"):
+            read_json_lines(path)
