@@ -66,12 +66,19 @@ class EdgeSparsity(Section):
         return self
 
 
+NodeStrategy = Literal["cls_attention", "random", "fuse", "merge"]
+
+
 class NodeSparsity(Section):
-    """After each listed layer keep the ceil(keep_rate * n) tokens [CLS] attends to most."""
+    """After each listed layer go on with ceil(keep_rate * n) patch tokens."""
 
     layers: Annotated[tuple[Count, ...], Strict(False)]
     """Layers, counted from 0, after which tokens are dropped."""
     keep_rate: KeepRate
+    strategy: NodeStrategy = "cls_attention"
+    """Which go on. cls_attention: those [CLS] attends to most (SViTT); random: any; fuse: as
+    cls_attention, the last of them averaged with all that are dropped (EViT); merge: like tokens
+    averaged (ToMe)."""
 
 
 def check_drop_layers(node: NodeSparsity | None, layers: int) -> None:

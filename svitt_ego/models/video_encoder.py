@@ -12,15 +12,10 @@ from torch import Tensor, nn
 from svitt_ego.config.schema import Recompute
 from svitt_ego.config.schema import VideoEncoder as VideoRecipe
 from svitt_ego.models.attention import draw_patterns, position_codes
+from svitt_ego.models.node_strategies import SCORED, reduce_tokens
 from svitt_ego.models.patch_embedding import PatchEmbedding
 from svitt_ego.models.recompute import STORE_ALL, run_layer
-from svitt_ego.models.token_drop import (
-    compose,
-    keep_count,
-    keep_tokens,
-    select_tokens,
-    token_counts,
-)
+from svitt_ego.models.token_drop import compose, keep_count, token_counts
 from svitt_ego.models.video_layer import VideoLayer
 
 Patterns = Sequence[Tensor | None]
@@ -33,7 +28,8 @@ EVALUATION_STEP = 0
 @dataclass(frozen=True)
 class VideoOutput:
     """tokens: (B, 1 + K, D) after the final LayerNorm, [CLS] first; pooled: (B, D);
-    kept: for each drop the (B, K_i) original positions of the patch tokens that it left."""
+    kept: for each drop the (B, K_i) original positions of the patch tokens that it left; of one
+    that stands for several patches the position of one of them."""
 
     tokens: Tensor
     pooled: Tensor
@@ -87,14 +83,23 @@ class VideoEncoder(nn.Module):
         node = self.recipe.node_sparsity
         kept_per_drop: list[Tensor] = []
         original: list[Tensor] = []
+        sizes: Tensor | None = None
         for index, (layer, pattern) in enumerate(zip(self.layers, patterns, strict=True)):
             drops = node is not None and index in node.layers
             if pattern is not None:
                 pattern = pattern.to(x.device, non_blocking=True)
-            x, cls_scores = run_layer(self.recompute, index, layer, x, codes, pattern, drops)
+            scored = drops and node.strategy in SCORED
+            x, cls_scores = run_layer(self.recompute, index, layer, x, codes, pattern, scored)
             if drops:
-                kept = select_tokens(cls_scores, keep_count(cls_scores.shape[1], node.keep_rate))
-                x = keep_tokens(x, kept)
+                reduction = reduce_tokens(
+                    node.strategy,
+                    x,
+                    keep_count(x.shape[1] - 1, node.keep_rate),
+                    cls_scores=cls_scores,
+                    sizes=sizes,
+                    training=self.training,
+                )
+                x, kept, sizes = reduction.tokens, reduction.kept, reduction.sizes
                 codes = codes.expand(kept.shape[0], -1).gather(1, kept)
                 kept_per_drop.append(kept)
                 original.append(compose(kept_per_drop))

@@ -9,6 +9,7 @@ from svitt_ego.data.text import encode_texts, load_tokenizer
 from svitt_ego.evaluation.token_picture import stage_picture
 from svitt_ego.evaluation.token_trace import Stage, trace_tokens
 from svitt_ego.models import SViTTEgo
+from svitt_ego.models.node_strategies import reduce_tokens
 from tests.data.ego_files import save_tokenizer
 from tests.evaluation.launching import launch, refusal
 
@@ -23,10 +24,13 @@ MODEL = {
 }
 
 
-@pytest.fixture
-def traced(tmp_path):
+@pytest.fixture(params=["cls_attention", "random", "merge"])
+def traced(request, tmp_path):
     torch.manual_seed(1)
-    model = SViTTEgo(Model.model_validate(MODEL))
+    for part in ("video", "fusion"):
+        node = MODEL[part]["node_sparsity"] | {"strategy": request.param}
+        tree = MODEL | {part: MODEL[part] | {"node_sparsity": node}}
+    model = SViTTEgo(Model.model_validate(tree))
     tokenizer = load_tokenizer(str(save_tokenizer(tmp_path / "tokenizer")), vocabulary_size=100)
     video = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     return model, tokenizer, video, trace_tokens(model, tokenizer, 16, video, "cuts a thing")
@@ -62,7 +66,11 @@ def test_the_fusion_encoder_goes_on_with_the_patches_shown(traced):
         model.fuse(model.encode_text(ids, mask).tokens, mask, encoded.tokens)
     place_of = {int(position): place for place, position in enumerate(encoded.kept[1][0])}
     places = torch.tensor([place_of[int(p)] for p in positions(trace.stages[-1])])
-    assert torch.equal(seen[0][0, 1:], encoded.tokens[0, 1:][places])
+    expected = encoded.tokens[:, 1:][:, places]
+    if model.recipe.fusion.node_sparsity.strategy == "merge":  # what is shown stands for others too
+        first = reduce_tokens("merge", encoded.tokens, 9)
+        expected = reduce_tokens("merge", first.tokens, 5, sizes=first.sizes).tokens[:, 1:]
+    assert torch.equal(seen[0][:, 1:], expected)
 
 
 def test_nothing_of_the_trace_stays_in_the_model(traced):
