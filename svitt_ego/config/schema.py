@@ -120,6 +120,9 @@ class VideoEncoder(TransformerSize):
     patch_size: PositiveInt = 16
     max_frames: PositiveInt = 4
     """T of the relative position bias table; a clip has at most so many frames."""
+    absolute_positions: bool = False
+    """Learned embeddings of the frame and of the place in it, beside the relative biases. BEiT has
+    none; from nothing, relative biases alone take many times longer to tell motions apart."""
     layer_scale: Annotated[float, Field(gt=0)] = 0.1
     drop_path: Probability = 0.1
     """Stochastic depth of the last layer; grows linearly from 0 at the first."""
@@ -153,6 +156,9 @@ class VideoEncoder(TransformerSize):
             allowed = ", ".join(map(str, divisors(self.image_size)))
             message = f"must divide image_size {self.image_size}: {allowed}"
             raise complain("patch_size", self.patch_size, message)
+        if self.absolute_positions and self.pretrained:
+            allowed = "must be false: the pretrained BEiT has no absolute positions"
+            raise complain("absolute_positions", True, allowed)
         check_drop_layers(self.node_sparsity, self.layers)
         return self
 
@@ -207,6 +213,8 @@ class Model(Section):
     projection_width: PositiveInt = 256
     """Width of the features that the contrastive loss compares."""
     temperature: Temperature = Temperature()
+    pretrained: str | None = None
+    """Start from the weights of a trained model: a folder of launch/export.py."""
 
 
 class Contrastive(Section):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from svitt_ego.config.schema import Recompute
 from svitt_ego.config.schema import VideoEncoder as VideoRecipe
+from svitt_ego.models.absolute_positions import AbsolutePositions
 from svitt_ego.models.attention import draw_patterns, position_codes
 from svitt_ego.models.node_strategies import SCORED, reduce_tokens
 from svitt_ego.models.patch_embedding import PatchEmbedding
@@ -42,6 +43,11 @@ class VideoEncoder(nn.Module):
         self.recipe = recipe
         self.recompute = recompute
         self.patches = PatchEmbedding(recipe)
+        self.positions = (
+            AbsolutePositions(recipe.max_frames, recipe.patches_per_frame, recipe.width)
+            if recipe.absolute_positions
+            else nn.Identity()
+        )
         self.cls_token = nn.Parameter(torch.zeros(1, 1, recipe.width))
         last = max(recipe.layers - 1, 1)
         rates = [recipe.drop_path * layer / last for layer in range(recipe.layers)]
@@ -77,7 +83,7 @@ class VideoEncoder(nn.Module):
         if len(patterns) != len(self.layers):
             raise ValueError(f"{len(patterns)} patterns for {len(self.layers)} layers")
 
-        tokens = self.patches(video)
+        tokens = self.positions(self.patches(video))
         x = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         codes = self.codes[: tokens.shape[1]].unsqueeze(0)
         node = self.recipe.node_sparsity

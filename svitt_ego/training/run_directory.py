@@ -37,6 +37,7 @@ CHANGEABLE = {
     "data.skip_list",
     "data.workers",
     "data.max_unreadable_share",
+    "model.pretrained",
     "model.video.pretrained",
     "model.text.pretrained",
     "training.checkpoint_every_steps",
