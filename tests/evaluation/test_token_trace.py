@@ -1,8 +1,10 @@
 """What is shown is what the model computed."""
 
+import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from svitt_ego.config.schema import Model
 from svitt_ego.data.text import encode_texts, load_tokenizer
@@ -92,10 +94,23 @@ def test_dropped_patches_are_pale():
 def test_the_command_draws(run, tmp_path, monkeypatch, capsys):
     output = tmp_path / "tokens"
     launch(monkeypatch, "show_tokens.py", "--run", run, "--row", 3, "--output", output)
-    written = [output / name for name in ("tokens.png", "tokens.gif", "patterns.png")]
+    names = ("tokens.png", "tokens.gif", "tokens.mp4", "patterns.png")
+    written = [output / name for name in names]
     assert capsys.readouterr().out.split() == [str(path) for path in written]
     assert written[0].read_bytes().startswith(b"\x89PNG")
-    assert written[1].read_bytes().startswith(b"GIF89a")
+    with Image.open(written[1]) as gif:
+        assert (gif.format, gif.n_frames) == ("GIF", 4)
+        shown = []
+        for frame in range(4):
+            gif.seek(frame)
+            shown.append(np.asarray(gif.convert("RGB"), np.float64))
+    with av.open(str(written[2])) as container:
+        (stream,) = container.streams
+        assert (stream.codec_context.name, float(stream.average_rate)) == ("h264", 10.0)
+        played = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    assert len(played) == 4 * 5
+    for frame in range(4):  # 256 colours there, H.264 here: the same pictures but for small noise
+        assert np.abs(played[5 * frame + 2] - shown[frame]).mean() < 6
 
     arguments = ("show_tokens.py", "--run", run, "--output", output)
     line = refusal(monkeypatch, capsys, *arguments, "--row", 10**6)

@@ -7,12 +7,13 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from svitt_ego.config.schema import EdgeSparsity, FusionEncoder, NodeSparsity, VideoEncoder
 from svitt_ego.config.schema import TextEncoder as TextRecipe
 from svitt_ego.models import fusion_encoder, video_encoder
-from svitt_ego.models.node_strategies import reduce_tokens
+from svitt_ego.models.node_strategies import SCORED, reduce_tokens
 from svitt_ego.models.recompute import STORE_ALL
 
 STRATEGIES = ("cls_attention", "random", "fuse", "merge")
@@ -184,3 +185,18 @@ def test_texts_of_one_video_see_what_each_would_see_alone(strategy):
     for row in range(4):
         alone = encoder(texts[row : row + 1], mask[:1], videos[index[row]][None])
         torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_plan_can_follow_without_contents(strategy):
+    """No shape depends on values, so the planner's tensors without contents go through."""
+    with FakeTensorMode():
+        x = torch.empty(3, 1 + 13, 8, requires_grad=True)
+        scores, index = torch.empty(5, 13), torch.empty(5, dtype=torch.int64)
+        reduction = reduce_tokens(
+            strategy, x, 4, cls_scores=scores, source_index=index, training=True
+        )
+        rows = 5 if strategy in SCORED else 3
+        assert reduction.tokens.shape == (rows, 5, 8) and reduction.kept.shape == (rows, 4)
+        reduction.tokens.sum().backward()
+        assert x.grad.shape == x.shape
