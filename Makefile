@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help venv demo nlq gallery memory-report plan check-plans bench-encoders bench-growth bench-data faults test lint format clean
+.PHONY: help venv demo nlq gallery memory-report plan check-plans bench-encoders bench-growth bench-data faults tables test lint format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ plan: .venv/installed  ## predict what the paper's recipes need on small GPUs: r
 
 check-plans: .venv/installed  ## hold predicted memory against real steps on this CPU
 	$(BIN)/python launch/check_plans.py --output-dir runs/plan --page docs/memory.md
+
+tables: .venv/installed  ## the paper's tables on EgoSynth; PRESET=smoke, fast or full (whose results go to docs/results)
+	$(BIN)/python launch/tables.py --preset $(or $(PRESET),fast) $(if $(filter full,$(PRESET)),--results docs/results)
 
 test: .venv/installed  ## run the tests
 	$(BIN)/python -m pytest

@@ -24,6 +24,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--questions", help="egomcq.json (default: the recipe's evaluation.egomcq)")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for every answer")
+    parser.add_argument(
+        "--frame-order",
+        choices=["as_filmed", "shuffled", "still"],
+        default="as_filmed",
+        help="shuffled, or still (the middle frame repeated): does the model look at motion?",
+    )
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)  # the launcher's
     add_run_arguments(parser)
     return parser.parse_args()
@@ -51,7 +57,7 @@ def main() -> None:
         run = load_evaluated_run(arguments, recipe, ranks)
         result = evaluate_egomcq(
             questions,
-            reading_of(recipe),
+            reading_of(recipe, arguments.frame_order),
             run.model,
             run.tokenizer,
             recipe.data.max_text_tokens,

@@ -1,5 +1,6 @@
 """Draw what a trained model keeps of a clip: the patches left after each token drop, what [CLS] and
-the text attend to, and the attention's block pattern. Writes tokens.png, tokens.gif, patterns.png.
+the text attend to, and the attention's block pattern. Writes tokens.png, tokens.gif, tokens.mp4
+and patterns.png.
 
 python launch/show_tokens.py --run runs/paper --row 7 --output tokens
 python launch/show_tokens.py --run runs/paper --clip VIDEO_UID 12.5 14 --text "#C C cuts the onion"

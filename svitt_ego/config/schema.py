@@ -66,12 +66,19 @@ class EdgeSparsity(Section):
         return self
 
 
+NodeStrategy = Literal["cls_attention", "random", "fuse", "merge"]
+
+
 class NodeSparsity(Section):
-    """After each listed layer keep the ceil(keep_rate * n) tokens [CLS] attends to most."""
+    """After each listed layer go on with ceil(keep_rate * n) patch tokens."""
 
     layers: Annotated[tuple[Count, ...], Strict(False)]
     """Layers, counted from 0, after which tokens are dropped."""
     keep_rate: KeepRate
+    strategy: NodeStrategy = "cls_attention"
+    """Which go on. cls_attention: those [CLS] attends to most (SViTT); random: any; fuse: as
+    cls_attention, the last of them averaged with all that are dropped (EViT); merge: like tokens
+    averaged (ToMe)."""
 
 
 def check_drop_layers(node: NodeSparsity | None, layers: int) -> None:
@@ -113,6 +120,9 @@ class VideoEncoder(TransformerSize):
     patch_size: PositiveInt = 16
     max_frames: PositiveInt = 4
     """T of the relative position bias table; a clip has at most so many frames."""
+    absolute_positions: bool = False
+    """Learned embeddings of the frame and of the place in it, beside the relative biases. BEiT has
+    none; from nothing, relative biases alone take many times longer to tell motions apart."""
     layer_scale: Annotated[float, Field(gt=0)] = 0.1
     drop_path: Probability = 0.1
     """Stochastic depth of the last layer; grows linearly from 0 at the first."""
@@ -146,6 +156,9 @@ class VideoEncoder(TransformerSize):
             allowed = ", ".join(map(str, divisors(self.image_size)))
             message = f"must divide image_size {self.image_size}: {allowed}"
             raise complain("patch_size", self.patch_size, message)
+        if self.absolute_positions and self.pretrained:
+            allowed = "must be false: the pretrained BEiT has no absolute positions"
+            raise complain("absolute_positions", True, allowed)
         check_drop_layers(self.node_sparsity, self.layers)
         return self
 
@@ -200,6 +213,8 @@ class Model(Section):
     projection_width: PositiveInt = 256
     """Width of the features that the contrastive loss compares."""
     temperature: Temperature = Temperature()
+    pretrained: str | None = None
+    """Start from the weights of a trained model: a folder of launch/export.py."""
 
 
 class Contrastive(Section):
@@ -406,6 +421,7 @@ class Recipe(BaseRecipe):
             "data.tokenizer",
             "data.skip_list",
             "data.max_unreadable_share",
+            "model.pretrained",
             "model.video.pretrained",
             "model.text.pretrained",
             "evaluation.egomcq",

@@ -1,9 +1,13 @@
 """Reading clips for evaluation: the middle frames of equal intervals, not cropped."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -17,6 +21,10 @@ from svitt_ego.data.video.clip import read_clip
 from svitt_ego.data.video.errors import VideoError
 from svitt_ego.evaluation.video_clip import VideoClip
 
+FrameOrder = Literal["as_filmed", "shuffled", "still"]
+"""shuffled: in another order than filmed; still: the middle frame alone, repeated. How much worse
+a model does then says how much it looks at motion."""
+
 
 @dataclass(frozen=True)
 class ClipReading:
@@ -29,15 +37,17 @@ class ClipReading:
     batch_size: int
     workers: int
     """Loader processes."""
+    order: FrameOrder = "as_filmed"
 
 
-def reading_of(recipe: Recipe) -> ClipReading:
+def reading_of(recipe: Recipe, order: FrameOrder = "as_filmed") -> ClipReading:
     return ClipReading(
         files=recipe.data.videos,
         frames=recipe.data.frames,
         image_size=recipe.model.video.image_size,
         batch_size=recipe.evaluation.micro_batch_size,
         workers=recipe.data.workers,
+        order=order,
     )
 
 
@@ -72,7 +82,22 @@ def read_evaluation_clip(clip: VideoClip, reading: ClipReading) -> Tensor:
         VideoError: a frame cannot be read.
     """
     times_s = frame_times(clip.start_s, clip.end_s, reading.frames, rng=None)
-    return resize_clip(read_clip(reading.files, clip.video_uid, times_s), reading.image_size)
+    video = read_clip(reading.files, clip.video_uid, times_s)[_places(clip, reading)]
+    return resize_clip(video, reading.image_size)
+
+
+def _places(clip: VideoClip, reading: ClipReading) -> NDArray[np.int64]:
+    """Which frame is shown when: (T,). A shuffle is drawn anew for each clip, but always the same
+    one for the same clip, and never leaves all frames where they were."""
+    filmed = np.arange(reading.frames)
+    if reading.order == "as_filmed" or reading.frames == 1:
+        return filmed
+    if reading.order == "still":
+        return np.full_like(filmed, reading.frames // 2)
+    rng = np.random.default_rng(zlib.crc32(repr(clip).encode()))
+    while (shuffled := rng.permutation(filmed)).tolist() == filmed.tolist():
+        pass
+    return shuffled
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def make_gallery(run: EvaluatedRun, row: int, query: str | None, folder: Path) -
     captions = {
         "tokens.png": "What is left of a clip after each token drop, and what [CLS] and the text "
         "attend to",
-        "tokens.gif": "The same, played",
+        "tokens.gif": "The same, played; tokens.mp4 too",
         "patterns.png": "Which blocks of patches see each other, layer by layer",
         "search.png": f"Moments most like “{query or text}”",
     }
@@ -62,6 +62,7 @@ def make_gallery(run: EvaluatedRun, row: int, query: str | None, folder: Path) -
         f'<figure><img src="{picture.name}" alt="{escape(captions[picture.name])}">'
         f"<figcaption>{escape(captions[picture.name])}</figcaption></figure>"
         for picture in pictures
+        if picture.name in captions
     )
     page = folder / "index.html"
     write_atomically(page, _PAGE.format(title=escape(run.recipe.name), figures=figures))

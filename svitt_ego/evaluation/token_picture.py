@@ -1,16 +1,16 @@
-"""A clip and what the model keeps of it, as a picture and as a short animation."""
+"""A clip and what the model keeps of it, as a picture and as the frames of an animation."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.animation import PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from svitt_ego.evaluation.animation import save_gif, save_mp4
 from svitt_ego.evaluation.token_trace import Stage, TokenTrace
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.token_drop import token_counts
@@ -42,40 +42,44 @@ def token_picture(trace: TokenTrace) -> Figure:
 
 
 @matplotlib.rc_context(STYLE)
-def save_animation(trace: TokenTrace, path: Path) -> None:
-    """A GIF that plays the frames, all stages side by side."""
+def animation_frames(trace: TokenTrace) -> list[NDArray[np.uint8]]:
+    """A picture (height, width, 3) for each frame, all stages side by side; even sizes, as video
+    codecs want them."""
     columns = 1 + len(trace.stages)
-    figure = Figure(figsize=(1.75 * columns, 2.3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(1.75 * columns, 2.3), layout="constrained", dpi=90)
+    canvas = FigureCanvasAgg(figure)
     panels = figure.subplots(1, columns, squeeze=False)[0]
     figure.suptitle(trace.text, wrap=True)
     for axes, title in zip(panels, ("frames", *(s.title for s in trace.stages)), strict=True):
-        axes.set_title(
-            title.replace(" keeps ", "\nkeeps ").replace(" attends", "\nattends"), fontsize=9
-        )
+        axes.set_title(_in_two_lines(title), fontsize=9)
     shown = [
         _show(axes, picture) for axes, picture in zip(panels, _pictures(trace, 0), strict=True)
     ]
-    writer = PillowWriter(fps=ANIMATION_FPS)
-    with writer.saving(figure, str(path), dpi=90):
-        for frame in range(len(trace.frames)):
-            for image, picture in zip(shown, _pictures(trace, frame), strict=True):
-                image.set_data(picture)
-            writer.grab_frame()
+    frames = []
+    for frame in range(len(trace.frames)):
+        for image, picture in zip(shown, _pictures(trace, frame), strict=True):
+            image.set_data(picture)
+        canvas.draw()
+        drawn = np.asarray(canvas.buffer_rgba())[..., :3]
+        height, width = (size // 2 * 2 for size in drawn.shape[:2])
+        frames.append(drawn[:height, :width].copy())
+    return frames
 
 
 def save_token_pictures(model: SViTTEgo, trace: TokenTrace, folder: Path) -> list[Path]:
-    """tokens.png, tokens.gif and, where attention is sparse, patterns.png."""
-    paths = [folder / "tokens.png", folder / "tokens.gif"]
+    """tokens.png, tokens.gif, tokens.mp4 and, where attention is sparse, patterns.png."""
+    paths = [folder / f"tokens.{ending}" for ending in ("png", "gif", "mp4")]
     save_png(token_picture(trace), paths[0])
-    save_animation(trace, paths[1])
+    frames = animation_frames(trace)
+    save_gif(frames, paths[1], ANIMATION_FPS)
+    save_mp4(frames, paths[2], ANIMATION_FPS)
     video, frames = model.recipe.video, len(trace.frames)
     if video.edge_sparsity is not None:
         paths.append(folder / "patterns.png")
         counts = token_counts(video.node_sparsity, video.layers, frames * video.patches_per_frame)
         patterns = model.video.patterns(frames, 0, EVALUATION_STEP)
         block_size = video.edge_sparsity.block_size
-        save_png(pattern_picture(patterns, counts[:-1], block_size), paths[2])
+        save_png(pattern_picture(patterns, counts[:-1], block_size), paths[-1])
     return paths
 
 

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from svitt_ego.data.text import encode_texts
 from svitt_ego.models import SViTTEgo
-from svitt_ego.models.token_drop import keep_count, select_tokens
+from svitt_ego.models.node_strategies import reduce_tokens
+from svitt_ego.models.token_drop import keep_count
 
 
 @dataclass(frozen=True)
@@ -70,20 +71,26 @@ def trace_tokens(
     with _Scores(model.fusion.layers) as seen_by_text:
         model.fuse(text_tokens, mask, encoded.tokens)
     present = drops[-1] if drops else everything
-    stages += _fusion_stages(model, present, [s[:, 1:] for s in seen_by_text.scores], grid)
+    stages += _fusion_stages(model, present, seen_by_text, grid)
     return TokenTrace(video, text, tuple(stages))
 
 
 def _fusion_stages(
-    model: SViTTEgo, present: Tensor, scores: Sequence[Tensor], grid: tuple[int, int, int]
+    model: SViTTEgo, present: Tensor, seen: "_Scores", grid: tuple[int, int, int]
 ) -> list[Stage]:
     """The text's attention in the first layer, and each drop."""
+    scores = [of_layer[:, 1:] for of_layer in seen.scores]
     stages = [_attention("the text attends to", present, scores[0], grid)]
-    node = model.recipe.fusion.node_sparsity
+    node, sizes = model.recipe.fusion.node_sparsity, None
     for layer, of_layer in enumerate(scores[:-1]):
         if node is not None and layer in node.layers:
-            kept = select_tokens(of_layer, keep_count(of_layer.shape[1], node.keep_rate))
-            present = present[kept[0].cpu()]
+            keep = keep_count(of_layer.shape[1], node.keep_rate)
+            video_tokens = seen.inputs[layer][2]
+            reduction = reduce_tokens(
+                node.strategy, video_tokens, keep, cls_scores=of_layer, sizes=sizes
+            )
+            sizes = reduction.sizes
+            present = present[reduction.kept[0].cpu()]
             title = f"fusion layer {layer} keeps {len(present)}"
             stages.append(Stage(title, _mask(present, grid)))
     return stages
@@ -103,7 +110,8 @@ def _mask(positions: Tensor, grid: tuple[int, int, int]) -> Tensor:
 
 
 class _Scores:
-    """While open, collects the [CLS] scores that layers return, in the order of their calls."""
+    """While open, collects what layers are given and the [CLS] scores they return, in the order of
+    their calls."""
 
     def __init__(self, layers: Sequence[torch.nn.Module], asked: bool = False) -> None:
         """
@@ -113,15 +121,19 @@ class _Scores:
         self._layers = layers
         self._asked = asked
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
+        self.inputs: list[tuple[Tensor, ...]] = []
         self.scores: list[Tensor] = []
+
+    def _note(self, _: torch.nn.Module, given: tuple[Tensor, ...], returned: tuple) -> None:
+        self.inputs.append(given)
+        self.scores.append(returned[1])
 
     def __enter__(self) -> "_Scores":
         for layer in self._layers:
             if self._asked:
                 ask = layer.register_forward_pre_hook(lambda _, given: (*given[:-1], True))
                 self._handles.append(ask)
-            keep = layer.register_forward_hook(lambda *call: self.scores.append(call[2][1]))
-            self._handles.append(keep)
+            self._handles.append(layer.register_forward_hook(self._note))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -42,8 +42,8 @@ def save_folder(
         tokenizer.save_pretrained(folder / TOKENIZER)
         save_weights(model, folder / WEIGHTS)
         recipe = model.recipe.model_dump(mode="json")
-        for encoder in ("video", "text"):
-            recipe[encoder]["pretrained"] = None  # the weights are here
+        for part in (recipe, recipe["video"], recipe["text"]):
+            part["pretrained"] = None  # the weights are here
         write_atomically(folder / CONFIG, json.dumps(about | {"model": recipe}, indent=2) + "\n")
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written: {error.strerror}") from None

@@ -6,8 +6,9 @@ from svitt_ego.config.schema import FusionEncoder as FusionRecipe
 from svitt_ego.config.schema import Recompute
 from svitt_ego.config.schema import TextEncoder as TextRecipe
 from svitt_ego.models.bert_layer import BertLayer
+from svitt_ego.models.node_strategies import reduce_tokens
 from svitt_ego.models.recompute import run_layer
-from svitt_ego.models.token_drop import keep_count, keep_tokens, select_tokens
+from svitt_ego.models.token_drop import keep_count
 
 
 class FusionEncoder(nn.Module):
@@ -34,20 +35,28 @@ class FusionEncoder(nn.Module):
         each text (B,) int64 or None where text i sees video i -> (B, L, D).
 
         Video tokens are dropped after the cross-attention that scored them, so the drop is
-        effective from the next layer on; the video's [CLS] always stays. Until the first drop
-        the texts of one video share its keys and values.
+        effective from the next layer on; the video's [CLS] always stays. Until the first drop that
+        goes by the text, the texts of one video share its keys and values.
         """
         mask = attention_mask.bool()
         node = self.recipe.node_sparsity
         last = len(self.layers) - 1
+        sizes: Tensor | None = None
         for index, layer in enumerate(self.layers):
             text, cls_scores = run_layer(
                 self.recompute, index, layer, text, mask, video_tokens, video_index
             )
             # after the last layer nothing reads the video tokens
             if node is not None and index in node.layers and index < last:
-                patch_scores = cls_scores[:, 1:]
-                keep = keep_count(patch_scores.shape[1], node.keep_rate)
-                kept = select_tokens(patch_scores, keep)
-                video_tokens, video_index = keep_tokens(video_tokens, kept, video_index), None
+                reduction = reduce_tokens(
+                    node.strategy,
+                    video_tokens,
+                    keep_count(video_tokens.shape[1] - 1, node.keep_rate),
+                    cls_scores=cls_scores[:, 1:],
+                    source_index=video_index,
+                    sizes=sizes,
+                    training=self.training,
+                )
+                video_tokens, sizes = reduction.tokens, reduction.sizes
+                video_index = reduction.source_index
         return text

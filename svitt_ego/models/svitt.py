@@ -48,7 +48,7 @@ class SViTTEgo(nn.Module):
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> "SViTTEgo":
-        """Build the model and load the pretrained encoders that the recipe names.
+        """Build the model and load the pretrained weights that the recipe names.
 
         Raises:
             ConfigError: a named checkpoint cannot be read or does not fit.

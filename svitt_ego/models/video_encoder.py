@@ -11,16 +11,12 @@ from torch import Tensor, nn
 
 from svitt_ego.config.schema import Recompute
 from svitt_ego.config.schema import VideoEncoder as VideoRecipe
+from svitt_ego.models.absolute_positions import AbsolutePositions
 from svitt_ego.models.attention import draw_patterns, position_codes
+from svitt_ego.models.node_strategies import SCORED, reduce_tokens
 from svitt_ego.models.patch_embedding import PatchEmbedding
 from svitt_ego.models.recompute import STORE_ALL, run_layer
-from svitt_ego.models.token_drop import (
-    compose,
-    keep_count,
-    keep_tokens,
-    select_tokens,
-    token_counts,
-)
+from svitt_ego.models.token_drop import compose, keep_count, token_counts
 from svitt_ego.models.video_layer import VideoLayer
 
 Patterns = Sequence[Tensor | None]
@@ -33,7 +29,8 @@ EVALUATION_STEP = 0
 @dataclass(frozen=True)
 class VideoOutput:
     """tokens: (B, 1 + K, D) after the final LayerNorm, [CLS] first; pooled: (B, D);
-    kept: for each drop the (B, K_i) original positions of the patch tokens that it left."""
+    kept: for each drop the (B, K_i) original positions of the patch tokens that it left; of one
+    that stands for several patches the position of one of them."""
 
     tokens: Tensor
     pooled: Tensor
@@ -46,6 +43,11 @@ class VideoEncoder(nn.Module):
         self.recipe = recipe
         self.recompute = recompute
         self.patches = PatchEmbedding(recipe)
+        self.positions = (
+            AbsolutePositions(recipe.max_frames, recipe.patches_per_frame, recipe.width)
+            if recipe.absolute_positions
+            else nn.Identity()
+        )
         self.cls_token = nn.Parameter(torch.zeros(1, 1, recipe.width))
         last = max(recipe.layers - 1, 1)
         rates = [recipe.drop_path * layer / last for layer in range(recipe.layers)]
@@ -81,20 +83,29 @@ class VideoEncoder(nn.Module):
         if len(patterns) != len(self.layers):
             raise ValueError(f"{len(patterns)} patterns for {len(self.layers)} layers")
 
-        tokens = self.patches(video)
+        tokens = self.positions(self.patches(video))
         x = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         codes = self.codes[: tokens.shape[1]].unsqueeze(0)
         node = self.recipe.node_sparsity
         kept_per_drop: list[Tensor] = []
         original: list[Tensor] = []
+        sizes: Tensor | None = None
         for index, (layer, pattern) in enumerate(zip(self.layers, patterns, strict=True)):
             drops = node is not None and index in node.layers
             if pattern is not None:
                 pattern = pattern.to(x.device, non_blocking=True)
-            x, cls_scores = run_layer(self.recompute, index, layer, x, codes, pattern, drops)
+            scored = drops and node.strategy in SCORED
+            x, cls_scores = run_layer(self.recompute, index, layer, x, codes, pattern, scored)
             if drops:
-                kept = select_tokens(cls_scores, keep_count(cls_scores.shape[1], node.keep_rate))
-                x = keep_tokens(x, kept)
+                reduction = reduce_tokens(
+                    node.strategy,
+                    x,
+                    keep_count(x.shape[1] - 1, node.keep_rate),
+                    cls_scores=cls_scores,
+                    sizes=sizes,
+                    training=self.training,
+                )
+                x, kept, sizes = reduction.tokens, reduction.kept, reduction.sizes
                 codes = codes.expand(kept.shape[0], -1).gather(1, kept)
                 kept_per_drop.append(kept)
                 original.append(compose(kept_per_drop))

@@ -1,9 +1,15 @@
 """launch/evaluate_egomcq.py as a user runs it."""
 
 import json
+from dataclasses import replace
+from typing import get_args
 
 import pytest
+import torch
 
+from svitt_ego.config.schema import VideoFiles
+from svitt_ego.evaluation.clip_reading import ClipReading, FrameOrder, read_evaluation_clip
+from svitt_ego.evaluation.mcq_questions import read_questions
 from tests.evaluation.launching import launch, launch_ranks, refusal
 
 SCRIPT = "evaluate_egomcq.py"
@@ -78,3 +84,23 @@ def test_a_missing_run_is_refused(tmp_path, monkeypatch, capsys):
     line = early_refusal(monkeypatch, capsys, "--run", tmp_path / "none", "--output", output)
     assert line == f"error: {tmp_path / 'none'}: not a run directory: it has no recipe.yaml"
     assert not output.parent.exists()
+
+
+def test_other_orders_of_the_frames_are_other_clips(egosynth):
+    files = VideoFiles(root=str(egosynth / "videos"), chunk_s=5.0)
+    question = read_questions(egosynth / "egomcq.json")[0]
+    read = {}
+    for order in get_args(FrameOrder):
+        reading = ClipReading(files, 4, 48, batch_size=1, workers=0, order=order)
+        read[order] = [read_evaluation_clip(clip, reading) for clip in question.choices]
+    orders = set()
+    for filmed, shuffled, still in zip(*read.values(), strict=True):
+        assert all(torch.equal(frame, filmed[2]) for frame in still)
+        places = [next(i for i in range(4) if torch.equal(f, filmed[i])) for f in shuffled]
+        assert sorted(places) == [0, 1, 2, 3] != places
+        orders.add(tuple(places))
+    assert len(orders) > 1
+    again = [
+        read_evaluation_clip(clip, replace(reading, order="shuffled")) for clip in question.choices
+    ]
+    assert all(torch.equal(*pair) for pair in zip(again, read["shuffled"], strict=True))

@@ -26,3 +26,15 @@ def test_distances_in_time_are_stretched_and_the_rest_stays(recipe):
         expected = old[(7 * place // 15) * space :][:space]
         assert torch.equal(new[place * space :][:space], expected)
     assert torch.equal(model.text.embedding.word.weight, longer.text.embedding.word.weight)
+
+
+def test_absolute_positions_in_time_are_the_nearest(recipe):
+    video = recipe.model.video.model_copy(update={"absolute_positions": True})
+    model = SViTTEgo(recipe.model.model_copy(update={"video": video})).eval()
+    longer = with_max_frames(model, 8)
+    old, new = (m.video.positions.time for m in (model, longer))
+    assert torch.equal(new, old.repeat_interleave(2, dim=0))
+    assert torch.equal(longer.video.positions.space, model.video.positions.space)
+    clip = torch.randint(0, 256, (1, 8, 3, 48, 48), dtype=torch.uint8)
+    with torch.no_grad():
+        assert longer.encode_video(clip).pooled.isfinite().all()

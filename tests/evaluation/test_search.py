@@ -89,6 +89,7 @@ def test_the_gallery(run, tmp_path, monkeypatch, capsys):
     arguments = ("--run", run, "--output", tmp_path, "--set", "data.workers=0")
     launch(monkeypatch, "gallery.py", *arguments)
     page = (tmp_path / "index.html").read_text()
+    assert (tmp_path / "tokens.mp4").is_file()
     for name in ("tokens.png", "tokens.gif", "patterns.png", "search.png"):
         assert (tmp_path / name).is_file() and f'src="{name}"' in page
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "index.html")

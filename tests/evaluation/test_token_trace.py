@@ -1,14 +1,17 @@
 """What is shown is what the model computed."""
 
+import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from svitt_ego.config.schema import Model
 from svitt_ego.data.text import encode_texts, load_tokenizer
 from svitt_ego.evaluation.token_picture import stage_picture
 from svitt_ego.evaluation.token_trace import Stage, trace_tokens
 from svitt_ego.models import SViTTEgo
+from svitt_ego.models.node_strategies import reduce_tokens
 from tests.data.ego_files import save_tokenizer
 from tests.evaluation.launching import launch, refusal
 
@@ -23,10 +26,13 @@ MODEL = {
 }
 
 
-@pytest.fixture
-def traced(tmp_path):
+@pytest.fixture(params=["cls_attention", "random", "merge"])
+def traced(request, tmp_path):
     torch.manual_seed(1)
-    model = SViTTEgo(Model.model_validate(MODEL))
+    for part in ("video", "fusion"):
+        node = MODEL[part]["node_sparsity"] | {"strategy": request.param}
+        tree = MODEL | {part: MODEL[part] | {"node_sparsity": node}}
+    model = SViTTEgo(Model.model_validate(tree))
     tokenizer = load_tokenizer(str(save_tokenizer(tmp_path / "tokenizer")), vocabulary_size=100)
     video = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     return model, tokenizer, video, trace_tokens(model, tokenizer, 16, video, "cuts a thing")
@@ -62,7 +68,11 @@ def test_the_fusion_encoder_goes_on_with_the_patches_shown(traced):
         model.fuse(model.encode_text(ids, mask).tokens, mask, encoded.tokens)
     place_of = {int(position): place for place, position in enumerate(encoded.kept[1][0])}
     places = torch.tensor([place_of[int(p)] for p in positions(trace.stages[-1])])
-    assert torch.equal(seen[0][0, 1:], encoded.tokens[0, 1:][places])
+    expected = encoded.tokens[:, 1:][:, places]
+    if model.recipe.fusion.node_sparsity.strategy == "merge":  # what is shown stands for others too
+        first = reduce_tokens("merge", encoded.tokens, 9)
+        expected = reduce_tokens("merge", first.tokens, 5, sizes=first.sizes).tokens[:, 1:]
+    assert torch.equal(seen[0][:, 1:], expected)
 
 
 def test_nothing_of_the_trace_stays_in_the_model(traced):
@@ -84,10 +94,23 @@ def test_dropped_patches_are_pale():
 def test_the_command_draws(run, tmp_path, monkeypatch, capsys):
     output = tmp_path / "tokens"
     launch(monkeypatch, "show_tokens.py", "--run", run, "--row", 3, "--output", output)
-    written = [output / name for name in ("tokens.png", "tokens.gif", "patterns.png")]
+    names = ("tokens.png", "tokens.gif", "tokens.mp4", "patterns.png")
+    written = [output / name for name in names]
     assert capsys.readouterr().out.split() == [str(path) for path in written]
     assert written[0].read_bytes().startswith(b"\x89PNG")
-    assert written[1].read_bytes().startswith(b"GIF89a")
+    with Image.open(written[1]) as gif:
+        assert (gif.format, gif.n_frames) == ("GIF", 4)
+        shown = []
+        for frame in range(4):
+            gif.seek(frame)
+            shown.append(np.asarray(gif.convert("RGB"), np.float64))
+    with av.open(str(written[2])) as container:
+        (stream,) = container.streams
+        assert (stream.codec_context.name, float(stream.average_rate)) == ("h264", 10.0)
+        played = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    assert len(played) == 4 * 5
+    for frame in range(4):  # 256 colours there, H.264 here: the same pictures but for small noise
+        assert np.abs(played[5 * frame + 2] - shown[frame]).mean() < 6
 
     arguments = ("show_tokens.py", "--run", run, "--output", output)
     line = refusal(monkeypatch, capsys, *arguments, "--row", 10**6)

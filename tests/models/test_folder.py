@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from svitt_ego.config import ConfigError
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.folder import save_folder
+from svitt_ego.models.pretrained import load_pretrained
 
 
 class Exploding:
@@ -28,6 +29,17 @@ def folder(model_recipe, tmp_path):
     torch.manual_seed(5)
     save_folder(SViTTEgo(model_recipe), tokenizer, {"frames": 3}, tmp_path / "exported")
     return tmp_path / "exported"
+
+
+def test_a_run_can_start_from_it(folder, model_recipe):
+    recipe = model_recipe.model_copy(update={"pretrained": str(folder)})
+    model = SViTTEgo(recipe)
+    load_pretrained(model, recipe)
+    exported = SViTTEgo.from_pretrained(folder).state_dict()
+    assert all(torch.equal(exported[name], tensor) for name, tensor in model.state_dict().items())
+    wider = recipe.model_copy(update={"projection_width": 2 * recipe.projection_width})
+    with pytest.raises(ConfigError, match="of another architecture .* video_projection"):
+        load_pretrained(SViTTEgo(wider), wider)
 
 
 def test_two_lines_give_the_model_back(folder, model_recipe, video):

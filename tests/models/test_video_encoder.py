@@ -29,7 +29,10 @@ def oracle(encoder, video, patterns):
     for clip in video:
         pixels = (clip.float() / 255 - recipe.pixel_mean) / recipe.pixel_std
         patches = F.conv2d(pixels, encoder.patches.weight, encoder.patches.bias, stride=side)
-        x = torch.cat([encoder.cls_token[0], patches.flatten(2).transpose(1, 2).flatten(0, 1)])
+        patches = patches.flatten(2).transpose(1, 2)  # (T, n, D)
+        if recipe.absolute_positions:
+            patches = patches + encoder.positions.time[: len(patches)] + encoder.positions.space
+        x = torch.cat([encoder.cls_token[0], patches.flatten(0, 1)])
         positions = list(range(clip.shape[0] * grid * grid))
         kept_of_clip = []
         for index, (layer, pattern) in enumerate(zip(encoder.layers, patterns, strict=True)):
@@ -91,6 +94,7 @@ def randomised(encoder):
     [
         {},
         {"pooling": "mean"},
+        {"absolute_positions": True},
         {"edge_sparsity": None},
         {"edge_sparsity": None, "dense_attention": "materialised"},
         {"node_sparsity": None},

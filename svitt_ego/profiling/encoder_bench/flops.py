@@ -15,7 +15,8 @@ Needed is what the recipe's mathematics asks for, however it is computed:
 - matching sees the anchors, a hard negative video and a hard negative text for each: 3N pairs
   (a single clip has no negative);
 - the vocabulary is asked for at masked positions alone, in expectation;
-- keys and values of a video are needed once for all its texts, until these drop its tokens;
+- keys and values of a video are needed once for all its texts, until these choose tokens of it;
+- what chooses, averages or merges tokens costs nothing;
 - stochastic depth leaves nothing out: what it drops is drawn per sample.
 
 Texts count with the length they are padded to, whole layers with all their tokens.
@@ -24,6 +25,7 @@ n: patch tokens; L: text tokens; D: width.
 """
 
 from svitt_ego.config.schema import EdgeSparsity, Recipe
+from svitt_ego.models.node_strategies import SCORED
 from svitt_ego.models.token_drop import token_counts
 
 PASSES = 3
@@ -127,10 +129,12 @@ def _fusion(recipe: Recipe, texts: int, videos: int, patches: int, text_layer: i
         return 0.0
     fusion, width = recipe.model.fusion, recipe.model.text.width
     length = recipe.data.max_text_tokens
+    node = fusion.node_sparsity
+    own_tokens = node is not None and node.strategy in SCORED  # each text keeps its own
     total = 0.0
-    for seen in token_counts(fusion.node_sparsity, fusion.layers, patches)[:-1]:
+    for seen in token_counts(node, fusion.layers, patches)[:-1]:
         keys = 1 + seen
-        sources = videos if seen == patches else texts  # each text keeps tokens of its own
+        sources = texts if own_tokens and seen < patches else videos
         queries_and_output = length * 2 * 2 * width**2
         attention = 4 * length * keys * width
         keys_and_values = keys * 2 * 2 * recipe.model.video.width * width

@@ -1,0 +1,196 @@
+"""One run of the tables: trained and scored by the commands that a user types, once.
+
+The result is a JSON file. Where it is there, nothing is done; where a training was killed, it goes
+on from its last checkpoint.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from svitt_ego.config import ConfigError
+from svitt_ego.cpu_features import cpu_computes_bf16
+from svitt_ego.durable_files import read_json_lines, write_atomically
+from svitt_ego.evaluation.mcq_questions import Kind
+from svitt_ego.training.run_directory import RunDirectory
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
+_POLL_S = 1.0
+
+Watch = Callable[[int], None]
+"""Is told, now and then, how many steps a training has taken."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one model: per kind of question, in the file's order, whether the dual encoder's answer
+    was right."""
+
+    correct: dict[Kind, list[bool]]
+
+    @classmethod
+    def of_file(cls, egomcq: Path) -> "Scores":
+        """Of what launch/evaluate_egomcq.py wrote."""
+        answers = json.loads(egomcq.read_text(encoding="utf-8"))["answers"]
+        return cls(
+            {
+                kind: [a["chosen"]["dual"] == a["answer"] for a in answers if a["kind"] == kind]
+                for kind in ("inter", "intra")
+            }
+        )
+
+    def of(self, kind: Kind) -> NDArray[np.bool_]:
+        return np.array(self.correct[kind], dtype=bool)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trained run. Memory is the highest of a step, in the counter of the step's records."""
+
+    overrides: list[str]
+    steps: int
+    peak_bytes: int
+    step_s: float
+    """Median of the training steps."""
+    wall_s: float
+    """Training and scoring, from the last launch on."""
+    scores: Scores
+
+
+class Workshop:
+    """A folder with the runs of one set of tables, and the recipe that they share."""
+
+    def __init__(self, folder: Path, recipe: str, shared: Sequence[str]) -> None:
+        """
+        Args:
+            shared: overrides of the recipe for all runs, the paths of the data among them.
+        """
+        self.folder = folder
+        self.recipe = recipe
+        self.shared = tuple(shared)
+
+    def result_file(self, name: str) -> Path:
+        return self.folder / "results" / f"{name}.json"
+
+    def run_folder(self, name: str) -> Path:
+        return self.folder / "runs" / name
+
+    def result(self, name: str, overrides: Sequence[str], watch: Watch) -> Result:
+        """Train and score, or read what was found before.
+
+        Raises:
+            ConfigError: a command failed, or the result is of another recipe.
+        """
+        path, all_overrides = self.result_file(name), [*self.shared, *overrides]
+        if not path.is_file():
+            started = time.monotonic()
+            self.train(name, all_overrides, watch)
+            scores = self.score(name)
+            result = self._summary(name, all_overrides, scores, time.monotonic() - started)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(asdict(result)) + "\n")
+        return self._read(path, all_overrides)
+
+    def train(self, name: str, overrides: Sequence[str], watch: Watch) -> None:
+        """To the end of the recipe's epochs, from wherever an earlier launch was stopped."""
+        run = self.run_folder(name)
+        changes = [word for override in overrides for word in ("--set", override)]
+        self._call(
+            name,
+            "pretrain.py",
+            *("--recipe", self.recipe, "--deepspeed_config", DEEPSPEED_CONFIG),
+            *("--output-dir", run, "--resume", "auto", *changes),
+            watch=lambda: watch(_steps_of(run)),
+        )
+
+    def score(self, name: str, *options: object, output: str = "egomcq") -> Scores:
+        """Of a trained run, on all questions."""
+        path = self.run_folder(name) / f"{output}.json"
+        if not path.is_file():
+            arguments = ("--run", self.run_folder(name), "--output", path, *options)
+            self._call(name, "evaluate_egomcq.py", "--precision", _precision(), *arguments)
+        return Scores.of_file(path)
+
+    def export(self, name: str) -> Path:
+        """The model of a trained run, as a folder that others start from."""
+        folder = self.run_folder(name) / "exported"
+        if not (folder / "config.json").is_file():  # written last
+            shutil.rmtree(folder, ignore_errors=True)
+            self._call(name, "export.py", self.run_folder(name), "--output", folder)
+        return folder
+
+    def _summary(self, name: str, overrides: list[str], scores: Scores, wall_s: float) -> Result:
+        records = read_json_lines(RunDirectory(self.run_folder(name)).records_file)
+        return Result(
+            overrides=overrides,
+            steps=records[-1]["step"],
+            peak_bytes=max(record["peak_bytes"] for record in records),
+            step_s=float(np.median([record["step_s"] for record in records])),
+            wall_s=wall_s,
+            scores=scores,
+        )
+
+    def _read(self, path: Path, overrides: list[str]) -> Result:
+        try:
+            tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            result = Result(**(tree | {"scores": Scores(**tree["scores"])}))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{path}: damaged ({error}): delete it to run it again") from None
+        if result.overrides != overrides:
+            raise ConfigError(
+                f"{path}: made with other settings: delete {self.folder} or give another "
+                "--output-dir"
+            )
+        return result
+
+    def _call(
+        self, name: str, script: str, *arguments: object, watch: Callable[[], None] | None = None
+    ) -> None:
+        """One of our commands; what it says goes to the run's log.
+
+        Raises:
+            ConfigError: it failed; with the last line that it said.
+        """
+        log = self.folder / "logs" / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, REPOSITORY / "launch" / script, *arguments]
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"$ {script} {' '.join(map(str, arguments))}\n")
+            file.flush()
+            process = subprocess.Popen([str(word) for word in command], stdout=file, stderr=file)
+            try:
+                while True:
+                    try:
+                        code = process.wait(_POLL_S)
+                        break
+                    except subprocess.TimeoutExpired:
+                        if watch:
+                            watch()
+            except BaseException:  # nothing of interrupted tables goes on; training saves itself
+                process.terminate()
+                process.wait()
+                raise
+        if code:
+            said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
+            raise ConfigError(f"{script} of {name} failed with exit code {code}: {said} ({log})")
+
+
+def _precision() -> str:
+    """In which models are scored: the one in which this machine is fastest."""
+    return "bf16" if torch.cuda.is_available() or cpu_computes_bf16() else "fp32"
+
+
+def _steps_of(run: Path) -> int:
+    records = RunDirectory(run).records_file
+    return records.read_bytes().count(b"\n") if records.is_file() else 0
