@@ -71,7 +71,7 @@ class Grounding(Job):
     ) -> EpochSampler:
         return EpochSampler(
             rows=len(self.dataset),
-            share=1.0,
+            share=recipe.data.epoch_share,
             seed=recipe.seed,
             epochs=recipe.training.epochs,
             micro_batch_size=recipe.training.micro_batch_size,
