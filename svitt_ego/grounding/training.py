@@ -43,7 +43,6 @@ class GroundingTask(Task):
 
 
 class Grounding(Job):
-    name = "grounding"
     recipe: GroundingRecipe
 
     def __init__(self, recipe: GroundingRecipe) -> None:
