@@ -11,6 +11,7 @@ from svitt_ego.config.schema import (
     BaseRecipe,
     BaseTraining,
     Count,
+    KeepRate,
     Optimisation,
     PositiveInt,
     Probability,
@@ -142,6 +143,8 @@ class GroundingData(Section):
     """safetensors of the queries' token features; null: queries_{name of the queries' file} in the
     folder of features, where launch/extract_features.py writes them."""
     grid: FeatureGrid = FeatureGrid()
+    epoch_share: KeepRate = 1.0
+    """Random share of the training queries that makes an epoch."""
     workers: Count = 2
     max_unreadable_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Of the clips' features; another query stands in for one that cannot be read, and above this

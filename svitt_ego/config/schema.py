@@ -122,7 +122,7 @@ class VideoEncoder(TransformerSize):
     """T of the relative position bias table; a clip has at most so many frames."""
     absolute_positions: bool = False
     """Learned embeddings of the frame and of the place in it, beside the relative biases. BEiT has
-    none; from nothing, relative biases alone take many times longer to tell motions apart."""
+    none; who starts from nothing learns motions sooner with them."""
     layer_scale: Annotated[float, Field(gt=0)] = 0.1
     drop_path: Probability = 0.1
     """Stochastic depth of the last layer; grows linearly from 0 at the first."""

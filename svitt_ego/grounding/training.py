@@ -43,7 +43,6 @@ class GroundingTask(Task):
 
 
 class Grounding(Job):
-    name = "grounding"
     recipe: GroundingRecipe
 
     def __init__(self, recipe: GroundingRecipe) -> None:
@@ -71,7 +70,7 @@ class Grounding(Job):
     ) -> EpochSampler:
         return EpochSampler(
             rows=len(self.dataset),
-            share=1.0,
+            share=recipe.data.epoch_share,
             seed=recipe.seed,
             epochs=recipe.training.epochs,
             micro_batch_size=recipe.training.micro_batch_size,

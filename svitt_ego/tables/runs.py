@@ -177,7 +177,10 @@ class Workshop:
                     except subprocess.TimeoutExpired:
                         if watch:
                             watch()
-            except BaseException:  # nothing of interrupted tables goes on; training saves itself
+            except KeyboardInterrupt:  # it was asked too, and leaves a checkpoint
+                process.wait()
+                raise
+            except BaseException:
                 process.terminate()
                 process.wait()
                 raise

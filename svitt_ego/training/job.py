@@ -5,7 +5,7 @@ Pre-training is `svitt_ego.training.pretraining`, grounding `svitt_ego.grounding
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,6 @@ class Task(nn.Module, ABC):
 class Job(ABC):
     """One training: its recipe, data, model and task."""
 
-    name: ClassVar[str]
     recipe: BaseRecipe
 
     @abstractmethod

@@ -21,7 +21,6 @@ log = logging.getLogger("svitt_ego")
 
 
 class Pretraining(Job):
-    name = "pre-training"
     recipe: Recipe
 
     def __init__(self, recipe: Recipe) -> None:

@@ -33,6 +33,9 @@ MISTAKES = {
     # choices
     "model.video.pooling=max": "model.video.pooling = 'max': input should be 'cls' or 'mean'",
     "data.videos.layout=flat": "layout = 'flat': input should be 'index', 'start_second'",
+    "model.video.node_sparsity.strategy=best": (
+        "strategy = 'best': input should be 'cls_attention', 'random', 'fuse' or 'merge'"
+    ),
     # ranges
     "model.video.edge_sparsity.block_size=0": "block_size = 0: input should be greater than 0",
     "model.video.edge_sparsity.block_size=300": (
@@ -102,6 +105,10 @@ def test_a_mistake_in_an_override(write, override):
         ("training: {epochs: ten}", "training.epochs = 'ten': input should be a valid integer"),
         ("training:", "training = None: must be a section; known here: epochs"),
         ("5: x", "5 = 5: keys should be strings"),
+        (
+            "model: {video: {absolute_positions: true, pretrained: beit}}",
+            "model.video.absolute_positions = True: must be false: the pretrained BEiT has",
+        ),
     ],
 )
 def test_a_mistake_in_a_file_names_the_file(write, text, said):
