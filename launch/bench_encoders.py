@@ -22,7 +22,7 @@ def main() -> None:
         default=4,
         help="clips at the recipe's frames; fewer of longer clips, at least 1 (4)",
     )
-    parser.add_argument("--rounds", type=positive, default=3, help="timed steps of each (3)")
+    parser.add_argument("--rounds", type=positive, default=7, help="timed steps of each (7)")
     parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto")
     parser.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="default: all")
     parser.add_argument(
