@@ -70,8 +70,10 @@ def make_runs(preset: Preset, folder: Path, dataset: Path) -> Outcome:
         if preset.headline_epochs:
             epochs = (f"training.epochs={preset.headline_epochs}",)
             headline = bar.result(HEADLINE.name, (*epochs, *HEADLINE.overrides))
-    watched = HEADLINE.name if headline else f"{SEEDED[0].name}-0"
-    return Outcome(preset, warm, tuple(rows), headline, _shortcuts(workshop, watched, dataset))
+        bar.say("looking for shortcuts")
+        watched = HEADLINE.name if headline else f"{SEEDED[0].name}-0"
+        shortcuts = _shortcuts(workshop, watched, dataset)
+    return Outcome(preset, warm, tuple(rows), headline, shortcuts)
 
 
 def seeds_of(row: Row, preset: Preset) -> int:
@@ -118,8 +120,11 @@ class _Bar:
         self._bar = bar
         self._done = 0
 
+    def say(self, what: str) -> None:
+        self._bar.set_postfix_str(what)
+
     def result(self, name: str, overrides: tuple[str, ...]) -> Result:
-        self._bar.set_postfix_str(name)
+        self.say(name)
         done = self._done
         was_there = self._workshop.result_file(name).is_file()
         result = self._workshop.result(name, overrides, self._watch(done))

@@ -26,7 +26,10 @@ def accuracy_picture(lines: Sequence["Line"], shortcuts: Sequence["Line"]) -> Fi
             off = [[value.mean - value.low], [value.high - value.mean]]
             axes.errorbar(value.mean, place, xerr=off, fmt="o", color=colour, capsize=3)
         axes.axvline(CHANCE, color=GRID, linestyle="--", linewidth=1)
-        axes.set(title=f"{kind}-video questions", xlabel="accuracy, % (dashed: chance)")
+        axes.set(
+            title=f"{kind}-video questions",
+            xlabel="accuracy, % (dashed: chance; orange: shortcuts)",
+        )
         axes.set_xlim(0, 100)
         axes.grid(axis="x")
     panels[0].set_yticks(range(len(shown)), [line.title for line, _ in shown])

@@ -36,12 +36,12 @@ PRESETS = {
     ),
     "fast": Preset(
         size="small",
-        warm_epochs=4,
+        warm_epochs=6,
         row_epochs=1,
         headline_epochs=0,
         seeds=3,
         ablations=ABLATIONS,
-        overrides=("data.epoch_share=0.25",),
+        overrides=("data.epoch_share=0.15",),
     ),
     "full": Preset(
         size="full",

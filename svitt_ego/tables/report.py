@@ -115,7 +115,7 @@ def markdown(report: Report) -> str:
         shown = [d for d in report.differences if {d.ours, d.theirs} <= names]
         if table != "ablation":
             shown = [d for d in shown if d.ours == OURS.name]
-        parts.append(_differences(shown))
+        parts.append(_differences(shown, {line.name: line.title for line in lines}))
         if table == "objective":
             parts.append(
                 "The paper, on Ego4D with a tenth of EgoClip an epoch: InfoNCE 89.0 / 43.3, "
@@ -174,10 +174,11 @@ def _table(lines: Sequence[Line]) -> str:
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
-def _differences(differences: Sequence[Difference]) -> str:
+def _differences(differences: Sequence[Difference], titles: dict[str, str]) -> str:
     rows = ["| difference, points | inter | intra |", "|---|---|---|"]
     rows += [
-        f"| `{d.ours}` - `{d.theirs}` | {_shown(d.inter, '+')} | {_shown(d.intra, '+')} |"
+        f"| {titles[d.ours]} - {titles[d.theirs]} "
+        f"| {_shown(d.inter, '+')} | {_shown(d.intra, '+')} |"
         for d in differences
     ]
     return "\n".join(rows)
