@@ -40,10 +40,10 @@ faults: .venv/installed  ## kill, damage and fill up real runs, and see that the
 
 memory-report: .venv/installed  ## memory of the demo's step, dense and sparse, 4 and 8 frames: a page
 	$(BIN)/python launch/compare_memory.py --recipe demo --frames 4 8 --micro-batch 4 --steps 1 --recompute none layers \
-		--output-dir runs/memory-report
+		--original --output-dir runs/memory-report
 
 plan: .venv/installed  ## predict what the paper's recipes need on small GPUs: runs/plan/table.json
-	$(BIN)/python launch/plan_table.py --output-dir runs/plan --page docs/memory.md
+	$(BIN)/python launch/plan_small_gpus.py --output-dir runs/plan --page README.md --page docs/memory.md
 
 check-plans: .venv/installed  ## hold predicted memory against real steps on this CPU
 	$(BIN)/python launch/check_plans.py --output-dir runs/plan --page docs/memory.md

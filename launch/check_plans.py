@@ -24,17 +24,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--output-dir", type=Path, default=Path("runs/plan"), help="for the table")
-    parser.add_argument("--page", type=Path, help="page whose table to replace, docs/memory.md")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        action="append",
+        default=[],
+        help="page with a section <!-- checks --> to replace; repeatable",
+    )
     arguments = parser.parse_args()
     with one_line_errors():
         run(arguments.output_dir, arguments.page)
 
 
-def run(directory: Path, page: Path | None) -> None:
+def run(directory: Path, pages: list[Path]) -> None:
     prepare_folder_of(directory / "check.json")
     from svitt_ego.profiling.planning.check import CASES, check, markdown
-    from svitt_ego.profiling.planning.document import replace_section
+    from svitt_ego.profiling.planning.page_section import check_sections, replace_sections
 
+    check_sections(pages, ["checks"])
     rows = []
     with tqdm(CASES, desc="checks", unit="case") as cases:
         for case in cases:
@@ -43,8 +50,8 @@ def run(directory: Path, page: Path | None) -> None:
     result = [asdict(row) | {"error": row.error} for row in rows]
     write_atomically(directory / "check.json", json.dumps(result, indent=1) + "\n")
     write_atomically(directory / "check.md", markdown(rows) + "\n")
-    if page:
-        replace_section(page, "checks", markdown(rows))
+    for page in pages:
+        replace_sections(page, {"checks": markdown(rows)})
     print(markdown(rows))
     wrong = [f"{row.case.name} {row.error:+.1%}" for row in rows if abs(row.error) > LARGEST_ERROR]
     if wrong:

@@ -6,23 +6,13 @@ python launch/plan_memory.py --recipe paper_1_3_56 --deepspeed_config ds_configs
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from svitt_ego.command_line import add_overrides, one_line_errors, positive
 from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.durable_files import prepare_folder_of, write_atomically
-from svitt_ego.profiling.planning.memory_size import memory_size
-
-
-def size(text: str) -> int:
-    try:
-        return memory_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def micro_batch(text: str) -> int | None:
-    return None if text == "auto" else positive(text)
+from svitt_ego.profiling.planning.arguments import micro_batch, share, size
 
 
 def main() -> None:
@@ -39,6 +29,11 @@ def main() -> None:
         default=0,
         help="anchors of one GPU, or auto: the most that fit (default: the recipe's)",
     )
+    parser.add_argument(
+        "--context", type=size, help="CUDA's own memory on a GPU (512MiB; several GPUs: 768MiB)"
+    )
+    parser.add_argument("--slack", type=share, help="share of the peak lost to fragments (5%%)")
+    parser.add_argument("--processes", type=positive, help="at a time, for remedies (a core each)")
     parser.add_argument("--json", type=Path, help="file to write the plan to")
     add_overrides(parser)
     arguments = parser.parse_args()
@@ -50,26 +45,27 @@ def run(arguments: argparse.Namespace) -> None:
     recipe = load_recipe(arguments.recipe, arguments.overrides)
     if arguments.json:
         prepare_folder_of(arguments.json)
-    from svitt_ego.profiling.planning.plan import plan, planned_config
-    from svitt_ego.profiling.planning.remedies import remedies
-    from svitt_ego.profiling.planning.table import table
+    from svitt_ego.profiling.planning.answer import answer
+    from svitt_ego.profiling.planning.assumptions import Assumptions
+    from svitt_ego.profiling.planning.plan import planned_config
 
     config = planned_config(arguments.deepspeed_config, recipe, arguments.gpus)
     anchors = arguments.micro_batch
-    if anchors == 0:
-        anchors = recipe.training.micro_batch_size
-    made = plan(recipe, config, arguments.gpus, arguments.gpu_memory, anchors, progress=say)
-    changes = [] if made.fits else remedies(made, say)
-    print(table(made, changes))
+    result = answer(
+        recipe,
+        config,
+        arguments.gpus,
+        arguments.gpu_memory,
+        recipe.training.micro_batch_size if anchors == 0 else anchors,
+        Assumptions.of(arguments.gpus, arguments.context, arguments.slack),
+        arguments.processes,
+        say=lambda text: print(text, flush=True),
+        progress=lambda text: print(f"  planning {text}", file=sys.stderr, flush=True),
+    )
     if arguments.json:
-        result = made.to_json() | {"remedies": [change.to_json() for change in changes]}
         write_atomically(arguments.json, json.dumps(result, indent=2) + "\n")
-    if made.largest_micro_batch == 0:
+    if result["largest_micro_batch"] == 0:
         raise ConfigError(f"{recipe.name} never fits into such a GPU with this config: see above")
-
-
-def say(text: str) -> None:
-    print(f"  planning {text}", flush=True)
 
 
 if __name__ == "__main__":

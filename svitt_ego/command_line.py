@@ -25,11 +25,7 @@ def one_line_errors() -> Iterator[None]:
     which speak only if rank 0 was content.
     """
     rank = int(os.environ.get("RANK", "0"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for chatty in ("transformers", "timm", "DeepSpeed"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    # torch warns of its own deprecated names, which DeepSpeed calls
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
+    quiet_libraries()
     try:
         yield
     except ConfigError as error:
@@ -37,6 +33,15 @@ def one_line_errors() -> Iterator[None]:
             time.sleep(_RANK_0_SPEAKS_FIRST_S)
         print(f"{'' if rank == 0 else f'rank {rank}: '}error: {error}", file=sys.stderr, flush=True)
         sys.exit(BAD_INPUT)
+
+
+def quiet_libraries() -> None:
+    """Leave the terminal to this project's own lines."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for chatty in ("transformers", "timm", "DeepSpeed"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # torch warns of its own deprecated names, which DeepSpeed calls
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:

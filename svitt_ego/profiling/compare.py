@@ -17,9 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from svitt_ego.profiling.ledger import CATEGORIES, Timeline
+from svitt_ego.profiling.out_of_memory import one_line_out_of_memory
 from svitt_ego.profiling.recorder import MemoryRecorder, TrackingRecorder
 
 TIMELINE_POINTS = 240
+TOO_MUCH = "compare fewer variants, or smaller ones (--micro-batch, --frames)"
+"""All variants of a number of frames are in memory together, so that their steps take turns."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +119,16 @@ def _measure_group(
 ) -> list[dict[str, Any]]:
     subjects, results = [], []
     for variant in variants:
-        report_progress(f"{variant.title}, {variant.frames} frames: tracking")
-        subject = variant.build()
-        subject.model.train()
-        recorder = subject.recorder()
-        first_loss = subject.run(1, recorder)
-        started = time.perf_counter()
-        subject.run(2, recorder)
-        tracked_s = time.perf_counter() - started
+        what = f"{variant.title}, {variant.frames} frames"
+        report_progress(f"{what}: tracking")
+        with one_line_out_of_memory(what, TOO_MUCH):
+            subject = variant.build()
+            subject.model.train()
+            recorder = subject.recorder()
+            first_loss = subject.run(1, recorder)
+            started = time.perf_counter()
+            subject.run(2, recorder)
+            tracked_s = time.perf_counter() - started
         subjects.append(subject)
         results.append(_result(variant, subject, recorder, first_loss, tracked_s))
     off = MemoryRecorder()

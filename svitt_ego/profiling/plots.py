@@ -5,6 +5,7 @@ Draws on matplotlib's `Figure` directly, so neither a display nor global state i
 
 import io
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ HOVER = "hover:"
 """Begins the id of what has something to tell."""
 WIDTH_IN = 4.8
 STYLE = {
-    "font.size": 10,
+    "font.size": 12,
     "font.family": "DejaVu Sans",
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -68,7 +69,8 @@ def _figure(height_in: float) -> Figure:
 @matplotlib.rc_context(STYLE)
 def peaks_by_category(results: Sequence[dict[str, Any]]) -> Figure:
     """One stacked bar per variant, its total and its share of the first one's beside it."""
-    figure = _figure(1.5 + 0.62 * len(results))
+    lines = sum(1 + _fitting(result["title"]).count("\n") for result in results)
+    figure = _figure(1.7 + 0.5 * len(results) + 0.22 * lines)
     axes = figure.subplots()
     totals = [result["peak_bytes"] for result in results]
     unit, size = unit_for(max(totals))
@@ -83,7 +85,8 @@ def peaks_by_category(results: Sequence[dict[str, Any]]) -> Figure:
             _say_on_hover(bar, f"{result['title']}: {_words(name)} {show_bytes(size_bytes)}")
         left += widths
     for row, result, total in zip(rows, results, totals, strict=True):
-        axes.text(0, row + 0.29, result["title"], va="bottom", fontweight="bold")
+        title = _fitting(result["title"])
+        axes.text(0, row + 0.27, title, va="bottom", fontweight="bold", linespacing=0.95)
         share = "" if result is results[0] else f" · {total / totals[0]:.0%}"
         axes.annotate(
             show_bytes(total) + share,
@@ -92,7 +95,7 @@ def peaks_by_category(results: Sequence[dict[str, Any]]) -> Figure:
             textcoords="offset points",
             va="center",
         )
-    axes.set(xlim=(0, 1.5 * max(totals) / size), ylim=(-0.45, len(results) - 0.35), yticks=[])
+    axes.set(xlim=(0, 1.6 * max(totals) / size), ylim=(-0.45, len(results) - 0.35), yticks=[])
     axes.set_xlabel(f"peak of live tensors, {unit}")
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
@@ -100,14 +103,23 @@ def peaks_by_category(results: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-LEAST_NAMED_SHARE = 0.13
+LETTERS = 34
+"""Of a title that are as wide as a figure allows."""
+
+
+def _fitting(title: str) -> str:
+    """In lines that a figure has room for."""
+    return "\n".join(textwrap.wrap(title, LETTERS))
+
+
+LEAST_NAMED_SHARE = 0.18
 """Of the plot's width: a narrower phase has no room for its name."""
 
 
 @matplotlib.rc_context(STYLE)
 def timelines(results: Sequence[dict[str, Any]]) -> Figure:
     """Live bytes by category inside one step, variants under one another on the same scales."""
-    figure = _figure(0.9 + 1.55 * len(results))
+    figure = _figure(1.2 + 1.75 * len(results))
     panels = figure.subplots(len(results), sharex=True, sharey=True, squeeze=False)[:, 0]
     unit, size = unit_for(max(result["peak_bytes"] for result in results))
     names = _visible([result["peak_bytes_by_category"] for result in results], ["gradients"])
@@ -123,7 +135,8 @@ def timelines(results: Sequence[dict[str, Any]]) -> Figure:
             most = show_bytes(max(live.get(name, [0])))
             _say_on_hover(area, f"{result['title']}: {_words(name)}, at most {most}")
         _mark_phases(axes, timeline["phases"], longest_s)
-        axes.set_title(result["title"], loc="left", fontsize=10, fontweight="bold", pad=14)
+        title = _fitting(result["title"])
+        axes.set_title(title, loc="left", fontsize=12, fontweight="bold", pad=18)
         axes.set_ylabel(unit)
         axes.grid(axis="y")
     panels[-1].set_xlabel("processor seconds since the step began")
@@ -140,14 +153,14 @@ def _mark_phases(axes: Axes, phases: Sequence[tuple[str, float, float]], longest
         if end_s - start_s > LEAST_NAMED_SHARE * longest_s:
             above = axes.get_xaxis_transform()
             middle = (start_s + end_s) / 2
-            axes.text(middle, 1.02, name, transform=above, ha="center", va="bottom", fontsize=8)
+            axes.text(middle, 1.02, name, transform=above, ha="center", va="bottom", fontsize=10.5)
 
 
 @matplotlib.rc_context(STYLE)
 def growth_with_frames(results: Sequence[dict[str, Any]]) -> Figure:
     """Peak against frames, one line per variant."""
     names = list(dict.fromkeys(result["name"] for result in results))
-    figure = _figure(2.8 + 0.2 * len(names))
+    figure = _figure(2.9 + 0.3 * len(names))
     axes = figure.subplots()
     unit, size = unit_for(max(result["peak_bytes"] for result in results))
     for number, name in enumerate(names):
@@ -157,7 +170,7 @@ def growth_with_frames(results: Sequence[dict[str, Any]]) -> Figure:
         style = {"color": LINES[number % 4], "ls": DASHES[number % 4]}
         style["marker"] = MARKERS[number // 4 % len(MARKERS)]
         exponent = fitted_exponent(frames, [r["peak_bytes"] for r in own])
-        label = f"{own[0]['title']}: frames^{exponent:.2f}"
+        label = f"{_fitting(own[0]['title'])}: frames^{exponent:.2f}"
         (line,) = axes.plot(frames, peaks, **style, lw=1.8, ms=5, label=label)
         at = ", ".join(f"{r['frames']} frames {show_bytes(r['peak_bytes'])}" for r in own)
         _say_on_hover(line, f"{own[0]['title']}: {at}")
@@ -165,7 +178,7 @@ def growth_with_frames(results: Sequence[dict[str, Any]]) -> Figure:
     axes.set(xlabel="frames of a clip", ylabel=f"peak of live tensors, {unit}")
     axes.set_ylim(bottom=0)
     axes.grid(axis="y")
-    figure.legend(loc="outside lower center", ncols=1, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=1, fontsize=11)
     return figure
 
 
@@ -235,7 +248,7 @@ def _curves(
     axes.set_ylim(bottom=0)
     axes.grid(axis="y")
     if len(series) > 1:
-        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=11)
     return figure
 
 
@@ -267,8 +280,8 @@ def _legend_below(figure: Figure, names: Sequence[str]) -> None:
     figure.legend(
         handles=patches,
         loc="outside lower center",
-        ncols=4,
-        fontsize=9,
+        ncols=3,
+        fontsize=11,
         handlelength=1,
         columnspacing=1,
     )

@@ -27,6 +27,9 @@ from svitt_ego.profiling.units import show_bytes
 HISTORY_ENTRIES = 100_000
 """Of the allocator's history: some steps of it."""
 
+EXPLAIN_EVERY = 1000
+"""Steps on CUDA: tracking costs some 25 us an operation, too much for each."""
+
 RESIDENT = ("parameters", "buffers", "optimizer_states")
 """Categories that are there from a step's first to its last moment."""
 
@@ -117,9 +120,15 @@ class TrackingRecorder(MemoryRecorder):
 
 
 class AllocatorRecorder(MemoryRecorder):
-    """What PyTorch's caching allocator counted on one CUDA device.
+    """What PyTorch's caching allocator counted on one CUDA device, and now and then what for.
 
-    Categories are known only for what is resident; the rest of the peak is `unattributed`.
+    Of most steps categories are known only for what is resident; the rest of the peak is
+    `unattributed`. Each `explain_every`-th step, the second first, is tracked as on a CPU
+    (`TrackingRecorder`): it has all categories, of each phase too, and `peak_bytes_by_module` of
+    the moment when tensors needed most, is marked `explained`, and takes longer. There
+    `unattributed` is what the allocator counted beyond tensors: rounding, and what kernels use
+    inside, compiled ones too.
+
     Adds `reserved_bytes` (peak), `alloc_retries` and `ooms` (both since the process began).
     `statistics` has the functions of `torch.cuda` used here.
     """
@@ -131,6 +140,7 @@ class AllocatorRecorder(MemoryRecorder):
         device: torch.device,
         statistics: Any = torch.cuda,
         snapshot_file: Path | None = None,
+        explain_every: int = EXPLAIN_EVERY,
     ) -> None:
         super().__init__()
         self._device = device
@@ -142,42 +152,68 @@ class AllocatorRecorder(MemoryRecorder):
         self._sources: list[tuple[str, Source]] = []
         self._peak_bytes = self._reserved_bytes = 0
         self._phases: dict[str, int] = {}
+        self._tracking = TrackingRecorder(device=device)
+        self._explain_every = explain_every
+        self._steps = 0
+        self._now: MemoryRecorder = MemoryRecorder()
+        """Explains the step, or does nothing."""
 
     def register(self, category: str, source: Source) -> None:
+        self._tracking.register(category, source)
         if category in RESIDENT:
             self._sources.append((category, source))
 
+    def mark(self, category: str, tensors: Iterable[Tensor]) -> None:
+        self._now.mark(category, tensors)
+
+    def watch(self, module: nn.Module) -> None:
+        self._tracking.watch(module)
+
     @contextmanager
     def step(self):
+        self._steps += 1
+        # the first makes the optimiser's states and compiles kernels
+        explained = (self._steps - 2) % self._explain_every == 0
+        self._now = self._tracking if explained else MemoryRecorder()
         self._peak_bytes = self._reserved_bytes = 0
         self._phases = {}
         resident = self._resident_bytes()
         self._statistics.reset_peak_memory_stats(self._device)
         try:
-            yield
+            with self._now.step():
+                yield
         except torch.OutOfMemoryError as error:
             self._write_snapshot()
             raise ConfigError(self._what_to_change()) from error
+        finally:
+            tracked, self._now = self._now.last, MemoryRecorder()
         self._take_peak()
         self._write_snapshot()
         counts = self._statistics.memory_stats(self._device)
-        split = {**resident, "unattributed": self._peak_bytes - sum(resident.values())}
+        phases: dict[str, Any] = {name: {"peak_bytes": peak} for name, peak in self._phases.items()}
+        for name, seen in tracked.get("phases", {}).items():
+            split = seen["peak_bytes_by_category"]
+            phases[name]["peak_bytes_by_category"] = _with_rest(split, self._phases[name])
+        split = tracked.get("peak_bytes_by_category", resident)
         self.last = {
             "counter": self.counter,
             "peak_bytes": self._peak_bytes,
-            "peak_bytes_by_category": split,
-            "phases": {name: {"peak_bytes": peak} for name, peak in self._phases.items()},
+            "peak_bytes_by_category": _with_rest(split, self._peak_bytes),
+            "phases": phases,
             "reserved_bytes": self._reserved_bytes,
             "alloc_retries": counts.get("num_alloc_retries", 0),
             "ooms": counts.get("num_ooms", 0),
             **high_water(),
         }
+        if explained and self._tracking.memory:
+            self.last |= {"explained": True, "peak_bytes_by_module": self._tracking.memory.modules}
 
     @contextmanager
     def phase(self, name: str):
         self._take_peak()
         self._phase_now = name
-        yield
+        with self._now.phase(name):
+            yield
         self._phases[name] = max(self._take_peak(), self._phases.get(name, 0))
 
     def _write_snapshot(self) -> None:
@@ -217,6 +253,10 @@ class AllocatorRecorder(MemoryRecorder):
                     seen.add(storage._cdata)
                     sizes[category] = sizes.get(category, 0) + storage.nbytes()
         return sizes
+
+
+def _with_rest(split: dict[str, int], peak_bytes: int) -> dict[str, int]:
+    return {**split, "unattributed": peak_bytes - sum(split.values())}
 
 
 def high_water(status_file: Path = Path("/proc/self/status")) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from svitt_ego.profiling import plots
 from svitt_ego.profiling.compare import write_csv, write_json
 from svitt_ego.profiling.module_tree import module_tree
-from svitt_ego.profiling.published import PUBLISHED, Published
+from svitt_ego.profiling.published import PUBLISHED
 from svitt_ego.profiling.run_summary import TrainedRun
 from svitt_ego.profiling.units import show_bytes, show_seconds
 
@@ -62,7 +63,7 @@ def write_report(
     )
     page = environment.get_template("report.html.jinja").render(
         show_bytes=show_bytes,
-        published=_published_rows() if comparison else [],
+        published=_published_rows(comparison.get("original")) if comparison else [],
         comparison=_comparison_view(comparison, output_dir) if comparison else None,
         run=_run_view(run, output_dir) if run else None,
     )
@@ -71,17 +72,21 @@ def write_report(
     return path
 
 
-def _published_rows() -> list[dict[str, str]]:
-    return [_published_row(entry) for entry in PUBLISHED]
-
-
-def _published_row(entry: Published) -> dict[str, str]:
-    return {
-        "title": entry.title,
-        "reported": f"{entry.reported_gb:.2f} GB" if entry.reported_gb else "–",
-        "tracked": show_bytes(entry.tracked_bytes),
-        "activations": show_bytes(entry.activation_bytes),
-    }
+def _published_rows(beside: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """
+    Args:
+        beside: of `Beside.to_json`; None: ours were not planned.
+    """
+    ours = {each["title"]: each["ours"].values() for each in beside or []}
+    return [
+        {
+            "title": entry.title,
+            "reported": f"{entry.reported_gb:.2f} GB" if entry.reported_gb else "–",
+            "tracked": show_bytes(entry.tracked_bytes),
+            "ours": [show_bytes(each["peak_bytes"]) for each in ours.get(entry.title, ())],
+        }
+        for entry in PUBLISHED
+    ]
 
 
 def _comparison_view(comparison: dict[str, Any], output_dir: Path) -> dict[str, Any]:
@@ -138,20 +143,32 @@ def _comparison_view(comparison: dict[str, Any], output_dir: Path) -> dict[str, 
     }
 
 
+STEPS = {
+    "dense": "",
+    "dense_efficient": "not storing attention probabilities",
+    "dense_efficient_drop": "dropping tokens",
+    "sparse": "sparse edges",
+}
+"""Variants in the order in which something is added to the one before, and what."""
+
+
 def _tiles(results: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The figures one came for: the last variant against both dense ones."""
+    """The figures one came for, each thing credited with what it alone saves; all of them at the
+    first micro-batch and policy (names with a `+` are of others)."""
+    results = [result for result in results if "+" not in result["name"]] or results
     last = results[-1]
     tiles = [{"figure": show_bytes(last["peak_bytes"]), "text": f"peak of {last['title']}"}]
-    for opponent in results[:-1]:
-        if opponent["name"] in ("dense", "dense_efficient"):
-            change = last["peak_bytes"] / opponent["peak_bytes"] - 1
-            text = f"memory against {opponent['title']} ({show_bytes(opponent['peak_bytes'])})"
-            tiles.append({"figure": _signed_percent(change), "text": text})
-    step_s = show_seconds(last["step_s"])
-    if last is not results[0]:
-        before = show_seconds(results[0]["step_s"])
-        change = last["step_s"] / results[0]["step_s"] - 1
-        text = f"time of a step against {results[0]['title']} ({step_s} against {before})"
+    by_name = {result["name"]: result for result in results}
+    for before, after in pairwise(name for name in STEPS if name in by_name):
+        sizes = [by_name[name]["peak_bytes"] for name in (before, after)]
+        figure = _signed_percent(sizes[1] / sizes[0] - 1)
+        text = f"memory by {STEPS[after]}: {show_bytes(sizes[0])} to {show_bytes(sizes[1])}"
+        tiles.append({"figure": figure, "text": text})
+    opponent = by_name.get("dense_efficient")
+    if opponent and last is not opponent:
+        times = [show_seconds(result["step_s"]) for result in (opponent, last)]
+        change = last["step_s"] / opponent["step_s"] - 1
+        text = f"time of {last['title']} against {opponent['title']}: {times[0]} to {times[1]}"
         tiles.append({"figure": _signed_percent(change), "text": text})
     return tiles
 

@@ -141,6 +141,12 @@ class TensorTracker(TorchDispatchMode):
         """Nothing here is compiled; torch's guard against it costs a third of the overhead."""
         return False
 
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Compiled kernels stay compiled in a tracked step: run operation by operation, attention
+        would store its probabilities, and FlexAttention refuses."""
+        return True
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if not self._in_forward:
             # Inside the autograd engine gradients are off, but for recomputed forward passes.

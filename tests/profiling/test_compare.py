@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from svitt_ego.config import ConfigError
 from svitt_ego.profiling.compare import TrainStep, Variant, compare, write_csv, write_json
 
 WIDTH = 16
@@ -115,3 +116,27 @@ def test_files(tmp_path: Path):
         assert sum(split) + int(row["other_bytes"]) == variant["peak_bytes"]
         assert int(row["backward_peak_bytes"]) == variant["phases"]["backward"]["peak_bytes"]
         assert float(row["step_s"]) == variant["step_s"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_too_little_memory_is_one_line(error: Exception):
+    def build():
+        raise error
+
+    with pytest.raises(ConfigError, match="big, 4 frames: out of memory: compare fewer variants"):
+        compare([Variant("big", "big", "", 4, build)], 1, {})
+
+
+def test_other_errors_stay_what_they_are():
+    def build():
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        compare([Variant("odd", "odd", "", 4, build)], 1, {})

@@ -101,7 +101,10 @@ def test_predicted_memory_is_the_tracked_one(recipe: Recipe):
     own = bench_variants(recipe, 2, 2)["sparse_1_3_4+recompute"]
     batch = random_batch(own, own.seed)
     (step,) = shared_steps(SViTTEgo(own.model), [own], batch)
-    assert predicted_peaks(own, torch.float32) == tracked_peaks(step, 1)
+    predicted, tracked = predicted_peaks(own, torch.float32), tracked_peaks(step, 1)
+    # which words are masked, and so how many, is drawn in a real step and expected in a plan
+    assert predicted.activation_bytes == pytest.approx(tracked.activation_bytes, rel=0.03)
+    assert predicted.total_bytes == pytest.approx(tracked.total_bytes, rel=0.01)
 
 
 def test_oversized_variants_are_left_out_but_predicted(recipe: Recipe):

@@ -89,27 +89,40 @@ class FakeAllocator:
         return {"num_alloc_retries": 3, "num_ooms": 1}
 
 
+def take(recorder: MemoryRecorder, allocator: FakeAllocator) -> None:
+    with recorder.step():
+        for name, size_bytes in {"forward": 700, "backward": 900}.items():
+            with recorder.phase(name):
+                allocator.allocate(size_bytes)
+                allocator.allocate(-size_bytes)
+        allocator.allocate(5000)  # between phases
+        allocator.allocate(-5000)
+        with recorder.phase("forward"):
+            allocator.allocate(600)
+            allocator.allocate(-600)
+
+
 def test_record_of_a_cuda_step():
     allocator, model = FakeAllocator(), nn.Linear(8, 8)
-    recorder = AllocatorRecorder(CPU, allocator)
+    recorder = AllocatorRecorder(CPU, allocator, explain_every=2)
     # Tied weights and views count once; gradients are not resident.
     recorder.register("parameters", lambda: [*model.parameters(), model.weight.t()])
-    recorder.register("gradients", lambda: pytest.fail("nobody should ask"))
+    asked = []
+    recorder.register("gradients", lambda: asked.append(1) or [])
     allocator.allocate(50_000)
     allocator.allocate(-49_000)  # a peak before the step is not the step's
-    for _ in range(2):
-        with recorder.step():
-            for name, size_bytes in {"forward": 700, "backward": 900}.items():
-                with recorder.phase(name):
-                    allocator.allocate(size_bytes)
-                    allocator.allocate(-size_bytes)
-            allocator.allocate(5000)  # between phases
-            allocator.allocate(-5000)
-            with recorder.phase("forward"):
-                allocator.allocate(600)
-                allocator.allocate(-600)
+    for number in (1, 2, 3):
+        asked.clear()
+        take(recorder, allocator)
         last = recorder.last
         assert last.pop("rss_high_water_bytes", 0) >= 0
+        explained = last.pop("explained", False)
+        assert explained == (number == 2) == bool(last.pop("peak_bytes_by_module", {}))
+        assert bool(asked) == explained
+        for phase in last["phases"].values():
+            split = phase.pop("peak_bytes_by_category", None)
+            assert (split is not None) == explained
+            assert split is None or sum(split.values()) == phase["peak_bytes"]
         assert last == {
             "counter": "cuda allocator",
             "peak_bytes": 6000,
@@ -119,6 +132,78 @@ def test_record_of_a_cuda_step():
             "alloc_retries": 3,
             "ooms": 1,
         }
+
+
+def layers() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+
+
+def test_an_explained_cuda_step_says_what_a_tracked_one_does():
+    allocator, own, other = FakeAllocator(), layers(), layers()
+    recorder, tracking = AllocatorRecorder(CPU, allocator), TrackingRecorder(device=CPU)
+    for each, model in ((recorder, own), (tracking, other)):
+        each.register("parameters", model.parameters)
+        each.watch(model)
+    allocator.allocate(10**6)
+    for number in range(1, 5):
+        assert run_step(recorder, own) == run_step(tracking, other)
+        assert recorder.last.get("explained", False) == (number == 2)
+    split = recorder.last["peak_bytes_by_category"]
+    assert split.keys() == {"parameters", "unattributed"}
+
+    recorder = AllocatorRecorder(CPU, allocator, explain_every=1)
+    recorder.register("parameters", own.parameters)
+    recorder.watch(own)
+    for _ in range(2):
+        run_step(recorder, own)
+    split = recorder.last["peak_bytes_by_category"]
+    assert split.pop("unattributed") == 10**6 - sum(split.values())
+    assert split == tracking.last["peak_bytes_by_category"]
+    assert recorder.last["peak_bytes_by_module"] == tracking.memory.modules
+
+
+def test_only_tensors_of_the_chosen_device_are_tracked():
+    recorder = TrackingRecorder(device=torch.device("meta"))
+    elsewhere = torch.zeros(500)
+    with recorder.step(), recorder.phase("forward"):
+        recorder.mark("inputs", [elsewhere])
+        kept = elsewhere + 1, torch.zeros(100, device="meta")
+    assert recorder.last["peak_bytes_by_category"] == {"activations": kept[1].nbytes}
+
+
+def test_compiled_kernels_stay_compiled_in_a_tracked_step():
+    graphs = []
+
+    def backend(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(lambda x: (2 * x).relu().sum(), backend=backend)
+    with TrackingRecorder().step():
+        compiled(torch.ones(10))
+    assert len(graphs) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_an_explained_step_on_a_gpu():
+    device = torch.device("cuda", torch.cuda.current_device())
+    model = layers().to(device)
+    recorder = MemoryRecorder.for_device(device)
+    recorder.register("parameters", model.parameters)
+    recorder.watch(model)
+    for _ in range(2):
+        with recorder.step():
+            with recorder.phase("forward"):
+                loss = model(torch.ones(4096, 8, device=device)).sum()
+            with recorder.phase("backward"):
+                loss.backward()
+            model.zero_grad()
+    split = recorder.last["peak_bytes_by_category"]
+    assert recorder.last["explained"] and sum(split.values()) == recorder.last["peak_bytes"]
+    assert split["activations"] >= 4 * 4096 * 32 and split["unattributed"] >= 0
+    assert recorder.last["peak_bytes_by_module"]["1"]["activations"] > 0
 
 
 def test_cuda_devices_get_the_allocators_counters():

@@ -13,6 +13,7 @@ from svitt_ego.config.schema import Recipe
 from svitt_ego.data.batch import Batch
 from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.compare import TrainStep
+from svitt_ego.profiling.optimizer_states import make_states
 from svitt_ego.training.optimizer import build_optimizer
 from svitt_ego.training.rehearsal import SPECIAL_TOKENS, train_step_of
 from svitt_ego.training.task import PretrainingTask
@@ -46,11 +47,7 @@ def _with_tensors_of(owner: nn.Module, model: nn.Module) -> nn.Module:
 
 
 def _ready_optimizer(model: SViTTEgo, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW after a step of zero gradients, which makes its states."""
+    """AdamW with its states."""
     optimizer = build_optimizer(model, recipe.optimisation, fused=True)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    optimizer.zero_grad()
+    make_states(optimizer)
     return optimizer

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
+from itertools import islice
 from typing import Any
 from unittest.mock import patch
 
@@ -23,6 +24,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from svitt_ego.config.schema import Recipe
+from svitt_ego.models.attention import tiled
 from svitt_ego.profiling.planning.fused_attention import planned_kernel
 from svitt_ego.training.accelerator import deepspeed, get_accelerator
 
@@ -79,6 +82,11 @@ class FakeValues(TorchDispatchMode):
         super().__init__()
         self._masked_share = masked_share
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is compiled, and torch's guard against it costs time in every operation."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0 if args[0].is_floating_point() else 0
@@ -112,6 +120,8 @@ def fake_machine(device: torch.device, world_size: int, masked_share: float) -> 
         stack.enter_context(warnings.catch_warnings())
         # DeepSpeed asks fake partitions whether they are aligned
         warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
+        # asked in many operations, and DeepSpeed makes PyTorch load the driver's library to answer
+        stack.enter_context(patch.object(torch.cuda, "is_available", lambda: False))
         if device == GPU:
             set_accelerator(FakeGpuAccelerator())
             stack.callback(set_accelerator, before)
@@ -121,6 +131,12 @@ def fake_machine(device: torch.device, world_size: int, masked_share: float) -> 
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(FakeValues(masked_share))
         yield
+
+
+def masked_share(recipe: Recipe) -> float:
+    """Of a text's words, those that the recipe's masking is expected to choose."""
+    length = recipe.data.max_text_tokens
+    return recipe.objectives.mlm.mask_probability * (length - 2) / length  # [CLS], [SEP] never
 
 
 def _leave_process_group() -> None:
@@ -134,7 +150,7 @@ def _leave_process_group() -> None:
 @contextmanager
 def _kernels_of_cuda() -> Iterator[None]:
     """Tensors of `GPU` say `is_cuda`, by which kernels are chosen; the one that PyTorch compiles
-    is replaced by one that allocates the same."""
+    is replaced by one that allocates the same, and samples that do the same are taken once."""
     is_cuda = property(lambda tensor: tensor.fake_device == GPU)
     # the package's attribute of this name is the function
     dispatch = import_module("svitt_ego.models.attention.attention")
@@ -143,8 +159,15 @@ def _kernels_of_cuda() -> Iterator[None]:
         patch.object(torch, "tensor", partial(_tensor_on_its_device, torch.tensor)),
         patch.object(torch.cuda, "get_device_capability", lambda device=None: AMPERE),
         patch.object(dispatch, "compiled_kernel", lambda: planned_kernel),
+        patch.object(tiled, "zip", _first_pair, create=True),
     ):
         yield
+
+
+def _first_pair(*sequences: Any, strict: bool = False) -> Iterator[tuple[Any, ...]]:
+    """For tiled attention, which adds the bias' gradient sample by sample, in place: all samples do
+    as the first does and leave no memory, but they would take most of a plan's time."""
+    return islice(zip(*sequences, strict=strict), 1)
 
 
 def _tensor_on_its_device(

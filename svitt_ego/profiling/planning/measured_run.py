@@ -7,8 +7,12 @@ is one rank of such a run; `measure` starts them all.
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,11 +21,12 @@ from typing import Any
 import torch
 import yaml
 
-from svitt_ego.config import load_recipe
+from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.config.schema import Recipe
 from svitt_ego.training.free_port import free_port
 
 LIMIT_S = 600
+POLL_S = 0.05
 
 
 def measure(recipe: Recipe, config: dict[str, Any], world_size: int) -> dict[str, Any]:
@@ -29,33 +34,74 @@ def measure(recipe: Recipe, config: dict[str, Any], world_size: int) -> dict[str
     on random clips and words.
 
     Raises:
-        RuntimeError: a rank failed; with what it said last.
+        ConfigError: a rank failed, with what it said last, or took more than `LIMIT_S`.
     """
-    with TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("recipe.yaml", "config.json", "result.json")]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        files = [folder / name for name in ("recipe.yaml", "config.json", "result.json")]
         files[0].write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
         files[1].write_text(json.dumps(config), encoding="utf-8")
+        command = [sys.executable, "-m", __spec__.name, *map(str, files)]
         shared = {
             "WORLD_SIZE": str(world_size),
             "LOCAL_SIZE": str(world_size),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(free_port()),
         }
-        ranks = [
-            subprocess.Popen(
-                [sys.executable, "-m", __spec__.name, *map(str, files)],
-                env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(world_size)
-        ]
-        said = [rank.communicate(timeout=LIMIT_S)[1] for rank in ranks]
-        for rank, text in zip(ranks, said, strict=True):
-            if rank.returncode:
-                raise RuntimeError(f"a measured rank failed: {text.strip().splitlines()[-1:]}")
+        run_ranks(
+            [
+                (command, os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+                for rank in range(world_size)
+            ],
+            folder,
+        )
         return json.loads(files[2].read_text(encoding="utf-8"))
+
+
+def run_ranks(
+    ranks: Sequence[tuple[list[str], dict[str, str]]], folder: Path, limit_s: float = LIMIT_S
+) -> None:
+    """Start all ranks, command and environment each, and wait for them; where one fails, the rest
+    would wait for it for ever and are ended.
+
+    Their stderr goes to files of `folder`: a pipe that nobody reads would fill up and stop them.
+
+    Raises:
+        ConfigError: as `measure`.
+    """
+    with ExitStack() as stack:
+        started = []
+        for number, (command, environment) in enumerate(ranks):
+            said = stack.enter_context((folder / f"rank{number}.stderr").open("wb"))
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=said
+            )
+            stack.callback(_end, process)
+            started.append(process)
+        ends = time.monotonic() + limit_s
+        while any(process.poll() is None for process in started):
+            if any(process.poll() for process in started):
+                break
+            if time.monotonic() > ends:
+                raise ConfigError(f"a measured run took more than {limit_s:.0f} s")
+            time.sleep(POLL_S)
+        for number, process in enumerate(started):
+            if process.poll():
+                text = (folder / f"rank{number}.stderr").read_text(errors="replace")
+                raise ConfigError(_what_failed(number, process.returncode, text))
+
+
+def _end(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def _what_failed(number: int, code: int, said: str) -> str:
+    if code == -signal.SIGKILL:
+        return f"rank {number} of a measured run was killed, as when memory runs out"
+    last = (said.strip().splitlines() or ["it said nothing"])[-1]
+    return f"rank {number} of a measured run failed (exit code {code}): {last}"
 
 
 def _run_rank(recipe_file: str, config_file: str, result_file: str) -> None:

@@ -1,7 +1,7 @@
 """The training step of a run, DeepSpeed included, on fake tensors."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import repeat
 from types import TracebackType
@@ -11,11 +11,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from svitt_ego.config.schema import Recipe
+from svitt_ego.config.schema import ConfigError, Recipe
 from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.ledger import StepMemory
-from svitt_ego.profiling.planning.fake_gpu import GPU, HOST, fake_machine
-from svitt_ego.profiling.recorder import MemoryRecorder
+from svitt_ego.profiling.optimizer_states import make_states
+from svitt_ego.profiling.planning.fake_gpu import GPU, HOST, fake_machine, masked_share
 from svitt_ego.profiling.tracker import TensorTracker
 from svitt_ego.training.deepspeed_config import precision_of
 from svitt_ego.training.engine import build_engine, memory_recorder
@@ -33,7 +33,7 @@ class PlannedStep:
     memory: StepMemory
     """Of the device."""
     host_bytes: int
-    """Tensors that stay in the host's memory: what is offloaded, and the batch."""
+    """Tensors that stay in the host's memory: what is offloaded."""
     flops: int
     """Of matrix products, recomputed ones included; those inside FlexAttention are not seen."""
     parameters: int
@@ -58,17 +58,18 @@ class PlannedRun:
         self._steps = 0
 
     def __enter__(self) -> "PlannedRun":
-        model = self._weightless_model()
-        with ExitStack() as stack:
-            length = self.recipe.data.max_text_tokens
-            # [CLS] and [SEP] are never masked
-            words = self.recipe.objectives.mlm.mask_probability * (length - 2) / length
-            stack.enter_context(fake_machine(self.device, self.world_size, words))
-            self._host = TensorTracker(device=HOST)
-            if self.device != HOST:
-                stack.enter_context(self._host)
-            self._build(model.to_empty(device=self.device))
-            self._take(1, MemoryRecorder())
+        """
+        Raises:
+            ConfigError: PyTorch or DeepSpeed refuse recipe or config; one line.
+        """
+        with ExitStack() as stack, self._refusals():
+            model = self._weightless_model()
+            share = masked_share(self.recipe)
+            stack.enter_context(fake_machine(self.device, self.world_size, share))
+            host = TensorTracker(device=HOST)
+            with host if self.device != HOST else nullcontext():
+                self._build(model.to_empty(device=self.device))
+            self._host_bytes = host.live_bytes
             self._recorder = memory_recorder(self._engine, self._task.model, self.device)
             self._stack = stack.pop_all()
         return self
@@ -82,16 +83,27 @@ class PlannedRun:
         self._stack.__exit__(kind, error, trace)
 
     def step(self, micro_batch: int) -> PlannedStep:
-        """A step of so many anchors, after the optimiser has made its states.
+        """A step of so many anchors, after the one in which the optimiser makes its states.
 
         Raises:
-            RuntimeError: PyTorch refuses the step.
+            ConfigError: PyTorch or DeepSpeed refuse the step; one line.
         """
-        with FlopCount() as counter:
-            self._take(micro_batch, self._recorder)
+        with self._refusals(), FlopCount() as counter:
+            self._take(micro_batch)
         memory = self._recorder.memory
         assert memory is not None
-        return PlannedStep(memory, self._host.live_bytes, counter.flops, self._parameters)
+        return PlannedStep(memory, self._host_bytes, counter.flops, self._parameters)
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever PyTorch and DeepSpeed raise
+            first, *_ = str(error).strip().splitlines() or [""]
+            said = f"{self.recipe.name} cannot be planned with this DeepSpeed config: "
+            raise ConfigError(f"{said}{type(error).__name__}: {first}") from error
 
     def _weightless_model(self) -> SViTTEgo:
         with torch.device("meta"):
@@ -105,8 +117,9 @@ class PlannedRun:
         # DeepSpeed casts and moves the module, which fake parameters refuse; it is there already
         self._task._apply = lambda function, recurse=True: self._task
         self._engine = build_engine(self._task, self.recipe, self.config, steps_per_epoch=1000)
+        make_states(getattr(self._engine.optimizer, "optimizer", self._engine.optimizer))
 
-    def _take(self, micro_batch: int, recorder: MemoryRecorder) -> None:
+    def _take(self, micro_batch: int) -> None:
         self._steps += 1
         training = self.recipe.training
         train_step(
@@ -115,7 +128,7 @@ class PlannedRun:
             training.gradient_accumulation_steps,
             self.recipe.seed,
             self._steps,
-            recorder,
+            self._recorder,
             self.device,
         )
 
@@ -131,6 +144,11 @@ class FlopCount(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.flops = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """As `TensorTracker`'s."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -30,11 +30,24 @@ def test_plans_a_recipe(tmp_path: Path, monkeypatch, capsys):
     size = ("--gpus", "2", "--gpu-memory", "1GiB", "--micro-batch", "4", "--json", str(out))
     run_command(monkeypatch, *size)
     text = capsys.readouterr().out
-    assert "fits: yes" in text and "largest micro-batch that fits: " in text and "assumed:" in text
+    parts = ("fits: yes", "largest micro-batch that fits: ", "assumed:")
+    assert sorted(parts, key=text.index) == list(parts)  # what is known first is said first
     result = json.loads(out.read_text())
     assert result["fits"] and result["largest_micro_batch"] >= 4 and result["clips"] == 8
     assert sum(result["categories"].values()) == result["peak_bytes"]
     assert result["assumptions"]
+
+
+def test_assumptions_are_arguments(tmp_path: Path, monkeypatch, capsys):
+    out = tmp_path / "plan.json"
+    size = ("--gpu-memory", "70MiB", "--micro-batch", "64", "--processes", "1", "--json", str(out))
+    run_command(monkeypatch, *size, "--context", "1KiB", "--slack", "1%")
+    text = capsys.readouterr().out
+    assert "context (with NCCL where there are several GPUs) is 1.0 KiB" in text
+    assert "fits: no" in text and "what would change it" in text
+    result = json.loads(out.read_text())
+    assert result["needed_bytes"] == round(1.01 * result["peak_bytes"]) + 1024
+    assert not result["fits"] and len(result["remedies"]) >= 3
 
 
 @pytest.mark.parametrize(
@@ -43,7 +56,8 @@ def test_plans_a_recipe(tmp_path: Path, monkeypatch, capsys):
         (["--gpu-memory", "12"], "'12': must be a number with a unit, such as 12GiB"),
         (["--gpu-memory", "12GiB", "--micro-batch", "0"], "must be a whole number above 0"),
         (["--gpu-memory", "12GiB", "--set", "no.such=1"], "unknown key"),
-        (["--gpu-memory", "512MiB"], "never fits into such a GPU"),
+        (["--gpu-memory", "512MiB", "--processes", "1"], "never fits into such a GPU"),
+        (["--gpu-memory", "12GiB", "--slack", "5"], "must be a share below 1"),
     ],
 )
 def test_mistakes_are_one_line(monkeypatch, capsys, arguments, message):

@@ -1,63 +1,69 @@
-"""A plan for people to read."""
+"""A plan for people to read, part by part as it gets known."""
 
 from collections.abc import Sequence
 
+from svitt_ego.profiling.planning.largest import LARGEST_TRIED
 from svitt_ego.profiling.planning.plan import Plan
 from svitt_ego.profiling.planning.remedies import Remedy
 from svitt_ego.profiling.units import GIB, show_bytes
 
 
-def table(plan: Plan, remedies: Sequence[Remedy] = ()) -> str:
+def verdict(plan: Plan) -> str:
+    """What it needs, and whether it fits."""
+    several = plan.gpus > 1
     split = plan.step.memory.peak.peak_bytes_by_category
-    slack = plan.needed_bytes - plan.peak_bytes - plan.assumptions.context_bytes(plan.gpus)
     rows = [(name.replace("_", " "), size) for name, size in split.items() if size >= 2**20]
     rows += [
         ("peak of live tensors", plan.peak_bytes),
-        ("allocator slack", slack),
-        ("CUDA context" + (" and NCCL" if plan.gpus > 1 else ""), plan.context_bytes),
+        ("allocator slack, assumed", plan.assumptions.slack_bytes(plan.peak_bytes)),
+        (f"CUDA context{' and NCCL' if several else ''}, assumed", plan.assumptions.context_bytes),
         ("needed", plan.needed_bytes),
         ("there is", plan.gpu_memory_bytes),
     ]
     lines = [
         f"{plan.recipe.name}: {plan.micro_batch} anchors, {plan.clips} clips on each of "
-        f"{plan.gpus} GPU{'s' if plan.gpus > 1 else ''}",
+        f"{plan.gpus} GPU{'s' if several else ''}",
         *_columns([(name, show_bytes(size)) for name, size in rows]),
         f"fits: {'yes' if plan.fits else 'no'}",
     ]
     if plan.step.host_bytes >= 2**20:
         lines.append(f"host memory of each rank: {show_bytes(plan.step.host_bytes)}")
-    if plan.largest_micro_batch is not None:
-        lines.append(f"largest micro-batch that fits: {plan.largest_micro_batch}")
-    if plan.largest_micro_batch == 0:
-        lines.append(_why_never(plan))
-    if remedies:
-        lines += ["", "what would change it, each alone, and its price:"]
-        lines += _columns(
-            [
-                (
-                    remedy.what,
-                    f"{(remedy.plan.needed_bytes - plan.needed_bytes) / GIB:+.2f} GiB",
-                    "fits" if remedy.plan.fits else "does not fit",
-                    remedy.price,
-                )
-                for remedy in remedies
-            ]
-        )
-    lines += ["", "assumed:"]
-    lines += [f"  {line}" for line in plan.assumptions.text(plan.recipe, plan.gpus)]
     return "\n".join(lines)
 
 
-def _why_never(plan: Plan) -> str:
+def largest_line(largest: int, plan: Plan) -> str:
+    """
+    Args:
+        plan: of any micro-batch; of 1 where `largest` is 0.
+    """
+    if largest == 0:
+        return why_never(plan)
+    clips = largest * plan.recipe.objectives.contrastive.clips_per_anchor
+    more = " (more was not tried)" if largest == LARGEST_TRIED else ""
+    return f"largest micro-batch that fits: {largest} anchors, {clips} clips{more}"
+
+
+def why_never(plan: Plan) -> str:
     """Of a plan that not even one anchor fits into."""
     phases = plan.step.memory.phases
     resident = phases["data"].peak_bytes if "data" in phases else plan.peak_bytes
     return (
         f"never fits: one anchor needs {show_bytes(plan.needed_bytes)}, of which "
         f"{show_bytes(resident)} are there before the forward pass begins (weights, optimiser "
-        f"states, batch) and {show_bytes(plan.context_bytes)} are CUDA's own; the GPU has "
-        f"{show_bytes(plan.gpu_memory_bytes)}"
+        f"states, batch) and {show_bytes(plan.assumptions.context_bytes)} are CUDA's own; the GPU "
+        f"has {show_bytes(plan.gpu_memory_bytes)}"
     )
+
+
+def remedy_line(remedy: Remedy, plan: Plan) -> str:
+    """Against the plan without it."""
+    saved = f"{(remedy.plan.needed_bytes - plan.needed_bytes) / GIB:+.2f} GiB"
+    fits = "fits" if remedy.plan.fits else "does not fit"
+    return f"  {remedy.what:<36}  {saved:>10}  {fits:<12}  {remedy.price}"
+
+
+def assumed(plan: Plan) -> str:
+    return "\n".join(["assumed:", *(f"  {line}" for line in plan.assumptions.text(plan.recipe))])
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
