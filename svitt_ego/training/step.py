@@ -14,6 +14,7 @@ from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.recorder import MemoryRecorder
 from svitt_ego.training.cached_contrastive import CachedContrastive, cache_contrastive
 from svitt_ego.training.draws import Draws
+from svitt_ego.training.sharded_weights import gathered
 from svitt_ego.training.task import Losses, OfStep, PretrainingTask
 
 LOSSES = ("total", "contrastive", "vtm", "mlm")
@@ -41,6 +42,8 @@ class RankStep:
     step_s: float
     """All of the step, waiting included."""
     learning_rate: float
+    temperature: float
+    """After the step."""
     memory: dict[str, Any]
     faults: tuple[Fault, ...]
 
@@ -101,9 +104,15 @@ def train_step(
         data_s=data_s,
         step_s=time.perf_counter() - started,
         learning_rate=learning_rate,
+        temperature=_temperature(engine.module.model),
         memory=recorder.last,
         faults=tuple(fault for batch in taken for fault in batch.faults),
     )
+
+
+def _temperature(model: SViTTEgo) -> float:
+    with gathered([model.temperature_parameter]):
+        return model.temperature().item()
 
 
 def _mean_masked_tokens(
@@ -122,13 +131,12 @@ def _cache_contrastive(
     task: PretrainingTask, batches: Sequence[Batch], draws: Sequence[Draws], device: torch.device
 ) -> list[CachedContrastive]:
     pairs = zip(batches, draws, strict=True)
-    features = [task.features(batch.to(device), draw) for batch, draw in pairs]
+    features = [task(batch.to(device), draw, only_features=True) for batch, draw in pairs]
     return cache_contrastive(features, task.contrastive_loss)
 
 
 def step_record(
     engine: Any,
-    model: SViTTEgo,
     of_ranks: Sequence[RankStep],
     step: int,
     steps_per_epoch: int,
@@ -151,7 +159,7 @@ def step_record(
         "loss_scale": _as_float(getattr(engine.optimizer, "loss_scale", None)),
         "skipped": not of_ranks[0].applied,
         "skipped_steps": engine.skipped_steps,
-        "temperature": model.temperature().item(),
+        "temperature": of_ranks[0].temperature,
         "samples": samples,
         "clips": sum(rank.clips for rank in of_ranks),
         "random_negatives": sum(rank.random_negatives for rank in of_ranks),

@@ -84,8 +84,17 @@ class PretrainingTask(nn.Module):
         self.objectives = objectives
         self.tokens = tokens
 
-    def forward(self, batch: Batch, draws: Draws, of_step: OfStep = ALONE) -> Losses:
-        """One micro-batch of one rank. The contrastive loss is over the clips of all ranks."""
+    def forward(
+        self, batch: Batch, draws: Draws, of_step: OfStep = ALONE, only_features: bool = False
+    ) -> Losses | Features:
+        """One micro-batch of one rank. The contrastive loss is over the clips of all ranks.
+
+        Args:
+            only_features: `features` instead; by this way because ZeRO-3 gathers the weights of
+                what is called as a module.
+        """
+        if only_features:
+            return self.features(batch, draws)
         model, objectives = self.model, self.objectives
         masked = self.mask(batch, draws)
         video, text, masked_tokens = self._encode(batch, draws, masked)
