@@ -36,7 +36,7 @@ bench-data: .venv/installed  ## metadata, decoding and preparing at EgoClip's sc
 	$(BIN)/python launch/bench_data.py
 
 faults: .venv/installed  ## kill, damage and fill up real runs, and see that they survive
-	$(BIN)/python launch/faults.py
+	$(BIN)/python launch/faults.py --page docs/training.md
 
 memory-report: .venv/installed  ## memory of the demo's step, dense and sparse, 4 and 8 frames: a page
 	$(BIN)/python launch/compare_memory.py --recipe demo --frames 4 8 --micro-batch 4 --steps 1 --recompute none layers \

@@ -38,8 +38,8 @@ def main() -> None:
 
 def run(directory: Path, pages: list[Path]) -> None:
     prepare_folder_of(directory / "check.json")
+    from svitt_ego.page_section import check_sections, replace_sections
     from svitt_ego.profiling.planning.check import CASES, check, markdown
-    from svitt_ego.profiling.planning.page_section import check_sections, replace_sections
 
     check_sections(pages, ["checks"])
     rows = []

@@ -37,9 +37,9 @@ def main() -> None:
 
 def run(directory: Path, pages: list[Path], processes: int | None) -> None:
     prepare_folder_of(directory / "table.json")
+    from svitt_ego.page_section import check_sections, replace_sections
     from svitt_ego.profiling.planning import against_original as original
     from svitt_ego.profiling.planning import small_gpus
-    from svitt_ego.profiling.planning.page_section import check_sections, replace_sections
 
     check_sections(pages, ("plans", "targets", "originals"))
     table, beside = [], []

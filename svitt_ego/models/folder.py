@@ -40,7 +40,7 @@ def save_folder(
         if any(folder.iterdir()):
             raise ConfigError(f"{folder}: is not empty: give another --output")
         tokenizer.save_pretrained(folder / TOKENIZER)
-        save_weights(model, folder / WEIGHTS)
+        save_weights(model.state_dict(), folder / WEIGHTS)
         recipe = model.recipe.model_dump(mode="json")
         for part in (recipe, recipe["video"], recipe["text"]):
             part["pretrained"] = None  # the weights are here

@@ -1,6 +1,6 @@
 """The text encoder: BERT's embeddings and first layers. B: texts; L: tokens; D: width."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,7 @@ from svitt_ego.models.dropout import dropout
 from svitt_ego.models.recompute import run_layer
 
 
-@dataclass(frozen=True)
-class TextOutput:
+class TextOutput(NamedTuple):
     """tokens: (B, L, D); pooled: (B, D), the [CLS] token (no pooler layer, as SViTT)."""
 
     tokens: Tensor

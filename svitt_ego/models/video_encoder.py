@@ -4,7 +4,7 @@ B: clips; T: frames; n: patches of a frame; D: width; K: kept patch tokens.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,7 @@ EVALUATION_STEP = 0
 """Step of the patterns that evaluation uses, always the same; training steps count from 1."""
 
 
-@dataclass(frozen=True)
-class VideoOutput:
+class VideoOutput(NamedTuple):
     """tokens: (B, 1 + K, D) after the final LayerNorm, [CLS] first; pooled: (B, D);
     kept: for each drop the (B, K_i) original positions of the patch tokens that it left; of one
     that stands for several patches the position of one of them."""

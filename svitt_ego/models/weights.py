@@ -1,18 +1,19 @@
 """Our own weights on disk: one safetensors file, nothing that could run code."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from svitt_ego.config.schema import ConfigError
 from svitt_ego.models.misfit import misfit
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Parameters and persistent buffers, in the precision they have."""
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
+def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """A model's `state_dict`, in the precision it has."""
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
     path.chmod(0o644)  # safetensors leaves it readable to its owner alone
 
 

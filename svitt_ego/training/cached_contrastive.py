@@ -13,6 +13,7 @@ A: micro-batches; M: clips of a micro-batch; P: width of the features; W: ranks.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -24,8 +25,7 @@ ContrastiveLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """Text and video features (n, P), temperature, positives (n, n) bool -> scalar."""
 
 
-@dataclass(frozen=True)
-class Features:
+class Features(NamedTuple):
     """Of a micro-batch, without graph: text and video (M, P), verb_tags and noun_tags (M, classes)
     bool; temperature is a scalar."""
 

@@ -26,7 +26,7 @@ from deepspeed.checkpoint.constants import (
     UNIVERSAL_CHECKPOINT_VERSION_KEY,
     UNIVERSAL_CHECKPOINT_VERSION_VALUE,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from svitt_ego.config import ConfigError
 from svitt_ego.config.schema import BaseTraining
@@ -44,6 +44,7 @@ from svitt_ego.training.manifest import Manifest, verify
 from svitt_ego.training.pickles import check_pickles
 from svitt_ego.training.retention import kept_steps
 from svitt_ego.training.run_directory import RunDirectory, step_of, tag_of
+from svitt_ego.training.sharded_weights import size_of, whole_weights
 
 log = logging.getLogger("svitt_ego")
 
@@ -83,8 +84,9 @@ def save_checkpoint(
         client_state={"step": about.step, UNIVERSAL_CHECKPOINT_INFO: version},
         save_latest=False,
     )
+    weights = whole_weights(model)
     if is_first and writer.error is None:
-        writer.error = _write_weights(model, partial, writer)
+        writer.error = _write_weights(weights, partial, writer)
     error = first_of_any_rank(writer.error)
     files = {
         name: file for of_rank in of_all_ranks(writer.written) for name, file in of_rank.items()
@@ -160,8 +162,9 @@ def load_checkpoint(engine: Any, folder: Path) -> None:
 def expected_bytes(model: nn.Module) -> int:
     """What the files of a checkpoint will need, all ranks together: the weights twice, and in
     fp32 the optimiser's masters and two moments."""
-    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    values = [*model.parameters(), *model.buffers()]
+    weights = sum(size_of(value) * value.element_size() for value in values)
+    trained = sum(size_of(p) for p in model.parameters() if p.requires_grad)
     return round(_SPACE_MARGIN * (2 * weights + 12 * trained))
 
 
@@ -210,10 +213,12 @@ def _prepare(partial: Path, needed_bytes: int) -> str | None:
     return None
 
 
-def _write_weights(model: nn.Module, partial: Path, writer: CheckpointFiles) -> str | None:
+def _write_weights(
+    weights: dict[str, Tensor], partial: Path, writer: CheckpointFiles
+) -> str | None:
     path = partial / RunDirectory.weights_name
     try:
-        save_weights(model, path)
+        save_weights(weights, path)
         writer.note(path)
     except Exception as error:  # safetensors' own error has no better base
         return f"{path}: {error}"

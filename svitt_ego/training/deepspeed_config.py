@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from svitt_ego.config.schema import BaseRecipe, ConfigError
 
-SUPPORTED_STAGES = (0, 1, 2)
+SUPPORTED_STAGES = (0, 1, 2, 3)
 
 Precision = Literal["fp16", "bf16", "fp32"]
 
@@ -115,20 +115,17 @@ def _check_zero(zero: dict[str, Any], path: str) -> None:
     stage = zero.setdefault("stage", 0)
     if type(stage) is not int or stage not in SUPPORTED_STAGES:
         stages = ", ".join(map(str, SUPPORTED_STAGES))
-        reason = " (it shards the weights, which checkpoints keep whole)" if stage == 3 else ""
-        raise ConfigError(
-            f"{path}: zero_optimization.stage = {stage!r}: must be one of {stages}{reason}"
-        )
+        raise ConfigError(f"{path}: zero_optimization.stage = {stage!r}: must be one of {stages}")
     for key, allowed in (("offload_optimizer", ("none", "cpu")), ("offload_param", ("none",))):
         if not isinstance(zero.get(key) or {}, dict):
             raise ConfigError(f"{path}: zero_optimization.{key} = {zero[key]!r}: must be an object")
         device = _offload_device(zero, key)
         if device not in allowed:
             said = f"{path}: zero_optimization.{key}.device = {device!r}: must be "
-            only_3 = "; weights are offloaded by stage 3 alone" if key == "offload_param" else ""
-            raise ConfigError(said + " or ".join(allowed) + only_3)
+            weights = "; stage 3 shards the weights instead" if key == "offload_param" else ""
+            raise ConfigError(said + " or ".join(allowed) + weights)
     if stage == 0 and _offload_device(zero, "offload_optimizer") != "none":
-        raise ConfigError(f"{path}: zero_optimization.offload_optimizer: needs stage 1 or 2")
+        raise ConfigError(f"{path}: zero_optimization.offload_optimizer: needs stage 1, 2 or 3")
 
 
 def _offload_device(zero: dict[str, Any], key: str) -> Any:

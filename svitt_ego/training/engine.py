@@ -18,6 +18,7 @@ from svitt_ego.training.deepspeed_config import (
 from svitt_ego.training.job import Task
 from svitt_ego.training.optimizer import build_optimizer
 from svitt_ego.training.schedule import learning_rate_share
+from svitt_ego.training.sharded_weights import held_of
 
 
 def build_engine(
@@ -63,7 +64,7 @@ def memory_recorder(
 ) -> MemoryRecorder:
     """A recorder that knows which tensors outlive a step, the optimiser's and ZeRO's included."""
     recorder = MemoryRecorder.for_device(device, snapshot_file)
-    recorder.register("parameters", model.parameters)
+    recorder.register("parameters", lambda: [t for p in model.parameters() for t in held_of(p)])
     recorder.register("buffers", model.buffers)
     recorder.register("optimizer_states", lambda: _optimizer_tensors(engine))
     recorder.register("gradients", lambda: _partitioned_gradients(engine))

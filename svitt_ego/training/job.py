@@ -59,7 +59,7 @@ class Task(nn.Module, ABC):
         return [None] * len(batches)
 
     def figures(self) -> dict[str, float]:
-        """Of the model, for the record of a step."""
+        """Of the model, for the record of a step. All ranks call it."""
         return {}
 
     def loss_names(self) -> tuple[str, ...]:

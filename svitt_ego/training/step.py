@@ -33,6 +33,8 @@ class RankStep:
     step_s: float
     """All of the step, waiting included."""
     learning_rate: float
+    figures: dict[str, float]
+    """The task's, after the step."""
     memory: dict[str, Any]
     faults: tuple[Fault, ...]
 
@@ -84,6 +86,7 @@ def train_step(
         data_s=data_s,
         step_s=time.perf_counter() - started,
         learning_rate=learning_rate,
+        figures=engine.module.figures(),
         memory=recorder.last,
         faults=tuple(fault for batch in taken for fault in batch.faults),
     )
@@ -110,7 +113,7 @@ def step_record(
         "loss_scale": _as_float(getattr(engine.optimizer, "loss_scale", None)),
         "skipped": not of_ranks[0].applied,
         "skipped_steps": engine.skipped_steps,
-        **task.figures(),
+        **of_ranks[0].figures,
         **counts,
         "samples_per_s": counts["samples"] / step_s,
         "data_s": max(rank.data_s for rank in of_ranks),

@@ -41,6 +41,7 @@ from svitt_ego.training.cached_contrastive import (
 )
 from svitt_ego.training.draws import MASKING, MATCHING, Draws
 from svitt_ego.training.job import Task
+from svitt_ego.training.sharded_weights import gathered
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,17 @@ class PretrainingTask(Task):
         self.tokens = tokens
         self.over_step = over_step
 
-    def forward(self, batch: Batch, draws: Draws, of_step: OfStep = ALONE) -> Losses:
-        """One micro-batch of one rank. The contrastive loss is over the clips of all ranks."""
+    def forward(
+        self, batch: Batch, draws: Draws, of_step: OfStep = ALONE, only_features: bool = False
+    ) -> Losses | Features:
+        """One micro-batch of one rank. The contrastive loss is over the clips of all ranks.
+
+        Args:
+            only_features: `features` instead; by this way because ZeRO-3 gathers the weights of
+                what is called as a module.
+        """
+        if only_features:
+            return self.features(batch, draws)
         model, objectives = self.model, self.objectives
         masked = self.mask(batch, draws)
         video, text, masked_tokens = self._encode(batch, draws, masked)
@@ -140,12 +150,13 @@ class PretrainingTask(Task):
         if not self.over_step:
             return [OfStep(masked_tokens)] * len(batches)
         pairs = zip(batches, draws, strict=True)
-        features = [self.features(batch.to(device), draw) for batch, draw in pairs]
+        features = [self(batch.to(device), draw, only_features=True) for batch, draw in pairs]
         cached = cache_contrastive(features, self.contrastive_loss)
         return [OfStep(masked_tokens, contrastive) for contrastive in cached]
 
     def figures(self) -> dict[str, float]:
-        return {"temperature": self.model.temperature().item()}
+        with gathered([self.model.temperature_parameter]):
+            return {"temperature": self.model.temperature().item()}
 
     @torch.no_grad()
     def features(self, batch: Batch, draws: Draws) -> Features:

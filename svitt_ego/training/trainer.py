@@ -63,6 +63,8 @@ class Trainer:
         self.skipped = SkippedSteps(run.skipped_file, recipe.optimisation.max_skipped_steps)
         self.metrics = MeanLosses(task.loss_names())
         self.monitor = Monitor(engine, task.loss_names(), tuple(task.figures()))
+        self._stall_s = 0.0
+        """That training stood still for a checkpoint since the last record."""
 
     def run(
         self,
@@ -103,6 +105,8 @@ class Trainer:
                 of_ranks = to_rank_0(own)
                 if records:
                     record = step_record(self.engine, of_ranks, step, self.steps_per_epoch)
+                    record["checkpoint_s"] = self._stall_s
+                    self._stall_s = 0.0
                     records.write(record)
                     self.metrics.add(record)
                     self.monitor.write(record)
@@ -136,10 +140,10 @@ class Trainer:
         written = save_checkpoint(
             self.engine, self.model, self.directory, about, self.recipe.training
         )
+        self._stall_s = time.perf_counter() - started
         if written:
             size = f"{len(written.files)} files, {written.bytes / 2**30:.2f} GiB"
-            stall_s = time.perf_counter() - started
-            log.info("step %d: checkpoint written, %s in %.1f s", step, size, stall_s)
+            log.info("step %d: checkpoint written, %s in %.1f s", step, size, self._stall_s)
 
     def _loss_scale(self) -> float | None:
         scale = getattr(self.engine.optimizer, "loss_scale", None)

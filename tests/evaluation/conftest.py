@@ -42,6 +42,6 @@ def run(recipe, tmp_path_factory) -> Path:
     weights = directory.weights_file(tag_of(7))
     weights.parent.mkdir(parents=True)
     torch.manual_seed(0)
-    save_weights(SViTTEgo(recipe.model), weights)
+    save_weights(SViTTEgo(recipe.model).state_dict(), weights)
     directory.pointer.write_text(tag_of(7))
     return directory.path

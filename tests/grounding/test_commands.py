@@ -37,7 +37,7 @@ def files(tmp_path):
     weights = run.weights_file("step-000001")
     weights.parent.mkdir(parents=True)
     torch.manual_seed(0)
-    save_weights(build_grounder(recipe.model), weights)
+    save_weights(build_grounder(recipe.model).state_dict(), weights)
     return tmp_path
 
 

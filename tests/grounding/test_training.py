@@ -126,7 +126,7 @@ def test_fine_tuning_starts_from_a_run(recipe_file, tmp_path, architecture):
     recipe = load_recipe(str(recipe_file), [change], GroundingRecipe)
     first.write_setup(recipe, {}, {})
     first.weights_file("step-000001").parent.mkdir(parents=True)
-    save_weights(build_grounder(recipe.model), first.weights_file("step-000001"))
+    save_weights(build_grounder(recipe.model).state_dict(), first.weights_file("step-000001"))
     trained, found = load_trained_grounder(first.path)
     assert found == recipe
     pretrained = f"model.pretrained={first.path}"

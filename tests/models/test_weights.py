@@ -10,7 +10,7 @@ from svitt_ego.models.weights import check_weights, load_weights, save_weights
 def test_saved_weights_come_back_exactly(tmp_path, model_recipe, video, text):
     saved, loaded = SViTTEgo(model_recipe).eval(), SViTTEgo(model_recipe).eval()
     path = tmp_path / "model.safetensors"
-    save_weights(saved, path)
+    save_weights(saved.state_dict(), path)
     load_weights(loaded, path)
     for name, tensor in saved.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
@@ -22,7 +22,7 @@ def test_saved_weights_come_back_exactly(tmp_path, model_recipe, video, text):
 def test_what_does_not_fit_is_named(tmp_path, model_recipe, make_model):
     model = SViTTEgo(model_recipe)
     path = tmp_path / "model.safetensors"
-    save_weights(SViTTEgo(make_model(width=64)), path)
+    save_weights(SViTTEgo(make_model(width=64)).state_dict(), path)
     with pytest.raises(ConfigError, match=r"of another shape: .*fusion.*\(24, 64\) instead of"):
         check_weights(model, path)
     state = model.state_dict()

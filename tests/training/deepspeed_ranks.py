@@ -23,6 +23,7 @@ from svitt_ego.training.engine import build_engine
 from svitt_ego.training.manifest import Manifest
 from svitt_ego.training.rehearsal import SPECIAL_TOKENS, random_batch
 from svitt_ego.training.run_directory import RunDirectory
+from svitt_ego.training.sharded_weights import whole_weights
 from svitt_ego.training.skipped_steps import SkippedSteps, TooManySkippedSteps
 from svitt_ego.training.step import step_record, train_step
 from svitt_ego.training.task import PretrainingTask
@@ -88,9 +89,9 @@ def poison(task, case):
     forward = task.forward
     state = {"step": 0}
 
-    def poisoned(batch, draws, *rest):
+    def poisoned(batch, draws, *rest, **named):
         state["step"] = draws.step
-        losses = forward(batch, draws, *rest)
+        losses = forward(batch, draws, *rest, **named)
         if draws.step in case.get("bad_loss", ()) and draws.rank == 0:
             return losses._replace(total=losses.total.detach() * float("inf") + losses.total)
         return losses
@@ -141,7 +142,9 @@ def run(case, folder, device, rank, world_size):
         of_ranks = to_rank_0(own)
         if of_ranks:
             records.append(step_record(engine, of_ranks, step, 50))
-        weights.append(model.video_projection.weight.detach().float().flatten()[:50].tolist())
+        whole = whole_weights(model)
+        if whole:
+            weights.append(whole["video_projection.weight"].float().flatten()[:50].tolist())
         try:
             skipped.note(step, own, of_ranks, None)
         except TooManySkippedSteps as error:

@@ -29,7 +29,7 @@ def test_output_dir_must_be_a_folder_to_write_to(tmp_path):
 def publish(run, step, model):
     folder = run.checkpoints / tag_of(step)
     folder.mkdir(parents=True)
-    save_weights(model, run.weights_file(tag_of(step)))
+    save_weights(model.state_dict(), run.weights_file(tag_of(step)))
     write_atomically(run.pointer, f"{tag_of(step)}\n")
 
 
@@ -89,7 +89,7 @@ def test_missing_checkpoints_are_named(run):
 
 def test_another_architecture_names_keys_and_shapes(tmp_path):
     path = tmp_path / "model.safetensors"
-    save_weights(SViTTEgo.from_recipe(load_recipe("demo")), path)
+    save_weights(SViTTEgo.from_recipe(load_recipe("demo")).state_dict(), path)
     other = SViTTEgo.from_recipe(
         load_recipe("demo", ["model.video.layers=7", "model.projection_width=32"])
     )

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from svitt_ego.config.schema import Recipe
+from svitt_ego.config.schema import ConfigError, Recipe
 from svitt_ego.profiling.planning.assumptions import Assumptions
 from svitt_ego.profiling.planning.largest import largest_that_fits
 from svitt_ego.profiling.planning.planned_run import PlannedRun, PlannedStep
-from svitt_ego.training.deepspeed_config import Machine, resolve_deepspeed_config
+from svitt_ego.training.deepspeed_config import (
+    Machine,
+    resolve_deepspeed_config,
+    zero_stage_of,
+)
 
 Progress = Callable[[str], None]
 
@@ -120,8 +124,10 @@ def planned_config(path: str, recipe: Recipe, gpus: int) -> dict[str, Any]:
     """The DeepSpeed config as a machine with such GPUs would resolve it.
 
     Raises:
-        ConfigError: as `resolve_deepspeed_config`.
+        ConfigError: as `resolve_deepspeed_config`, or of stage 3, which the plan does not know.
     """
     machine = Machine("cuda", fp16=True, bf16=True)
     config = resolve_deepspeed_config(path, recipe, gpus, Path(), machine)
+    if zero_stage_of(config) == 3:
+        raise ConfigError(f"{path}: zero_optimization.stage = 3: plans are made for stages 0 to 2")
     return config | {"tensorboard": {"enabled": False}}

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from svitt_ego.config import ConfigError
-from svitt_ego.profiling.planning.page_section import check_sections, replace_sections
+from svitt_ego.page_section import check_sections, replace_sections
 
 PAGE = "before\n<!-- a -->\nold\n<!-- end of a -->\nbetween\n<!-- b -->\n<!-- end of b -->\nafter\n"
 
