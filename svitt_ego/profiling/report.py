@@ -77,13 +77,19 @@ def _published_rows(beside: list[dict[str, Any]] | None) -> list[dict[str, Any]]
     Args:
         beside: of `Beside.to_json`; None: ours were not planned.
     """
-    ours = {each["title"]: each["ours"].values() for each in beside or []}
+    ours = {
+        each["title"]: (
+            each["ours"]["none"]["peak_bytes"],
+            *(peaks["passes_bytes"] for peaks in each["ours"].values()),
+        )
+        for each in beside or []
+    }
     return [
         {
             "title": entry.title,
             "reported": f"{entry.reported_gb:.2f} GB" if entry.reported_gb else "–",
             "tracked": show_bytes(entry.tracked_bytes),
-            "ours": [show_bytes(each["peak_bytes"]) for each in ours.get(entry.title, ())],
+            "ours": [show_bytes(size) for size in ours.get(entry.title, ())],
         }
         for entry in PUBLISHED
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from svitt_ego.config import ConfigError
-from svitt_ego.profiling.planning.against_original import Beside, in_order, markdown
+from svitt_ego.profiling.planning.against_original import Beside, Ours, in_order, markdown
 from svitt_ego.profiling.published import PUBLISHED
 from svitt_ego.profiling.report import write_report
 from svitt_ego.profiling.run_summary import TrainedRun, read_run
@@ -134,13 +134,13 @@ def test_each_saving_is_credited_to_what_saves_it(tmp_path: Path):
 
 def test_the_original_beside_ours(tmp_path: Path):
     assert "layers recomputed" not in write_report(tmp_path, comparison(4)).read_text()
-    peaks = {"none": {"activations": 2**31}, "layers": {"inputs": 2**20}}
+    peaks = {"none": Ours(2**31, 2**30), "layers": Ours(2**31, 2**20)}
     all_beside = [Beside(entry, peaks) for entry in PUBLISHED]
     result = comparison(4) | {"original": [each.to_json() for each in all_beside]}
     text = write_report(tmp_path, result).read_text()
-    for figure in ("2.00 GiB", "1.0 MiB", "8.76 GB", "6.81 GiB"):
+    for figure in ("2.00 GiB", "1.00 GiB", "1.0 MiB", "8.76 GB", "6.81 GiB"):
         assert figure in text
-    assert "2.00 GiB | 1.0 MiB | 8.76 GB" in markdown(in_order(all_beside[::-1]))
+    assert "2.00 GiB | 1.00 GiB | 1.0 MiB | 8.76 GB" in markdown(in_order(all_beside[::-1]))
 
 
 def test_one_number_of_frames_has_no_growth(tmp_path: Path):
