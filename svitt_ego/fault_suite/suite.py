@@ -55,6 +55,7 @@ class Fault:
 
 KILL = f"all ranks end at once; resume loses at most {INTERVAL} steps; same losses"
 PASS_OVER = "a message; the checkpoint before is used; same losses"
+USE_NEWEST = "the newest whole checkpoint is used; same losses"
 NOTHING = "nothing is lost; same losses"
 SAY_WHY = "exit code 2, one line, nothing is changed"
 PREEMPT = f"exit code {INTERRUPTED} with a checkpoint of that step; nothing is lost; same losses"
@@ -78,7 +79,7 @@ def damaged(name: str, damage: damages.Damage, passed_over: bool = True) -> Faul
     """Found in step 6, where the newest checkpoint is of step 4: without it two steps more go."""
     if passed_over:
         return Fault(name, PASS_OVER, on_disk(damage, 1 + INTERVAL))
-    return Fault(name, NOTHING, on_disk(damage, 1))
+    return Fault(name, USE_NEWEST, on_disk(damage, 1))
 
 
 def moved(before: tuple[int, int], after: tuple[int, int]) -> Fault:

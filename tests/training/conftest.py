@@ -1,4 +1,4 @@
-"""A dataset and a recipe small enough for tests that train, and the launcher."""
+"""A dataset and a recipe small enough for tests that train, the launcher, and ranks that stay."""
 
 import subprocess
 import sys
@@ -8,7 +8,10 @@ import pytest
 import yaml
 
 from svitt_ego.data.synthetic.generate import generate
+from svitt_ego.fault_suite.standing_ranks import StandingRanks
 from svitt_ego.training.free_port import free_port
+
+CPU_CONFIG = "ds_configs/zero2_cpu.json"
 
 
 @pytest.fixture(scope="session")
@@ -41,18 +44,33 @@ def recipe_file(egosynth, tmp_path) -> Path:
 
 @pytest.fixture
 def launch():
-    """Start launch/pretrain.py as users do, one rank without the launcher; wait for its end."""
+    """Start launch/pretrain.py on two ranks as users do; wait for its end."""
 
-    def run(recipe_file, run, *arguments, ranks=2, config="ds_configs/zero2_cpu.json"):
-        launcher = [Path(sys.executable).with_name("deepspeed"), "--num_accelerators", ranks]
-        launcher += ["--master_port", free_port()]
+    def run(recipe_file, run, *arguments):
         command = [
-            *(launcher if ranks > 1 else [sys.executable]),
-            *("launch/pretrain.py", "--recipe", recipe_file, "--deepspeed_config", config),
-            *("--output-dir", run, *arguments),
+            *(Path(sys.executable).with_name("deepspeed"), "--num_accelerators", 2),
+            *("--master_port", free_port(), "launch/pretrain.py", "--recipe", recipe_file),
+            *("--deepspeed_config", CPU_CONFIG, "--output-dir", run, *arguments),
         ]
         return subprocess.run(
             [str(word) for word in command], capture_output=True, text=True, timeout=300
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def go_on(tmp_path_factory):
+    """launch/pretrain.py with --resume auto on ranks that stay: most of a launch is their start."""
+    groups = {}
+
+    def run(recipe_file, run, *arguments, ranks=2, config=CPU_CONFIG):
+        if ranks not in groups:
+            groups[ranks] = StandingRanks(ranks, tmp_path_factory.mktemp(f"ranks{ranks}"), 200)
+        words = ["--recipe", recipe_file, "--deepspeed_config", Path(config).resolve()]
+        words += ["--output-dir", run, "--resume", "auto", *arguments]
+        return groups[ranks].train([str(word) for word in words])
+
+    yield run
+    for group in groups.values():
+        group.stop()

@@ -108,7 +108,7 @@ def slurm(recipe_file, tmp_path):
 
 
 def test_two_nodes_then_one_rank_then_a_slurm_job_of_three(
-    launch, two_nodes, slurm, recipe_file, stage, tmp_path
+    go_on, two_nodes, slurm, recipe_file, stage, tmp_path
 ):
     whole, moved = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "moved")
     two_nodes(whole.path, "--max-steps", 6, *OVERRIDES, config=stage(2))
@@ -117,14 +117,14 @@ def test_two_nodes_then_one_rank_then_a_slurm_job_of_three(
     for tag in ("step-000004", "step-000006"):
         shutil.rmtree(moved.checkpoints / tag)
 
-    arguments = ("--max-steps", 4, "--resume", "auto", *OVERRIDES)
+    arguments = ("--max-steps", 4, *OVERRIDES)
     offloaded = stage(1, offload_optimizer={"device": "cpu"})
-    one = launch(recipe_file, moved.path, *arguments, ranks=1, config=offloaded)
+    one = go_on(recipe_file, moved.path, *arguments, ranks=1, config=offloaded)
     three = slurm(moved.path, "--max-steps", 6, *OVERRIDES, ranks=3, config=stage(2))
-    for ended, ranks, zero, split in ((one, 1, 1, "= 6 x"), (three, 3, 2, "= 2 x")):
-        assert ended.returncode == 0, ended.stderr[-3000:]
-        assert f"now {ranks} ranks x training.micro_batch_size {split}" in ended.stderr
-        assert f"converting it for {ranks} at stage {zero}" in ended.stderr
+    assert (one.code, three.returncode) == (0, 0), one.said[-2000:] + three.stderr[-3000:]
+    for said, ranks, zero, split in ((one.said, 1, 1, "= 6 x"), (three.stderr, 3, 2, "= 2 x")):
+        assert f"now {ranks} ranks x training.micro_batch_size {split}" in said
+        assert f"converting it for {ranks} at stage {zero}" in said
     splits = [(entry["world_size"], entry["micro_batch_size"]) for entry in moved.launches()]
     assert splits == [(2, 3), (1, 6), (3, 2)]
     assert not list(moved.checkpoints.glob(".*"))
@@ -140,3 +140,23 @@ def test_two_nodes_then_one_rank_then_a_slurm_job_of_three(
             continue
         difference = (mine[name] - theirs[name]).abs().max().item()
         assert difference < 1e-4, (name, difference)
+
+
+def test_back_and_forth_between_one_and_two_ranks_at_stages_1_and_2(
+    go_on, recipe_file, stage, tmp_path
+):
+    """2 -> 3 at both stages is in the fault suite."""
+    whole, moved = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "moved")
+    moves = ((2, 1), (1, 1), (2, 1), (1, 2), (2, 2), (1, 2))
+    every_step = ("--set", "training.checkpoint_every_steps=100", *OVERRIDES)
+    ended = go_on(recipe_file, whole.path, "--max-steps", len(moves), *every_step, config=stage(2))
+    assert ended.code == 0, ended.said[-3000:]
+    for step, (ranks, zero) in enumerate(moves, start=1):
+        arguments = ("--max-steps", step, *every_step)
+        ended = go_on(recipe_file, moved.path, *arguments, ranks=ranks, config=stage(zero))
+        assert ended.code == 0, ended.said[-3000:]
+        assert (f"converting it for {ranks} at stage {zero}" in ended.said) == (step > 1)
+    expected, found = (read_json_lines(run.records_file) for run in (whole, moved))
+    for key in ("step", "loss", "gradient_norm", "learning_rate"):
+        values = [record[key] for record in expected]
+        assert [record[key] for record in found] == pytest.approx(values, rel=1e-4), key

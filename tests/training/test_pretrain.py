@@ -28,7 +28,9 @@ def spoilt_videos(egosynth, tmp_path_factory):
     return videos
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(launch, recipe_file, spoilt_videos, tmp_path):
+def test_interrupted_and_resumed_equals_uninterrupted(
+    launch, go_on, recipe_file, spoilt_videos, tmp_path
+):
     """Dropout, drop path, random patterns, masking and unreadable clips all on."""
     whole = RunDirectory(tmp_path / "whole")
     changes = ("--set", f"data.videos.root={spoilt_videos}")
@@ -51,10 +53,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(launch, recipe_file, spoil
     torn.pointer.write_text("step-000002\n")
     lines = torn.records_file.read_text().splitlines(keepends=True)
     torn.records_file.write_text("".join(lines[:3]))
-    resumed = launch(recipe_file, torn.path, "--max-steps", "4", "--resume", "auto", *changes)
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert "resuming after step 2" in resumed.stderr
-    assert "1 steps after the checkpoint were lost" in resumed.stderr
+    resumed = go_on(recipe_file, torn.path, "--max-steps", "4", *changes)
+    assert resumed.code == 0, resumed.said[-3000:]
+    assert "resuming after step 2" in resumed.said
+    assert "1 steps after the checkpoint were lost" in resumed.said
     again = read_json_lines(torn.records_file)
     for key in ("step", "loss", "loss_mlm", "gradient_norm", "learning_rate", "faults"):
         assert [r[key] for r in again] == [r[key] for r in records], key
@@ -62,9 +64,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(launch, recipe_file, spoil
     assert all(mine[name].equal(theirs[name]) for name in theirs)
     assert [entry["first_step"] for entry in torn.launches()] == [0, 2]
 
-    arguments = ("--max-steps", "4", "--resume", "auto", *changes)
-    finished = launch(recipe_file, torn.path, *arguments, ranks=1)
-    assert finished.returncode == 0 and "already at step 4" in finished.stderr
+    finished = go_on(recipe_file, torn.path, "--max-steps", "4", *changes, ranks=1)
+    assert finished.code == 0 and "already at step 4" in finished.said
     assert len(torn.launches()) == 2
 
     with pytest.raises(ConfigError, match="seed = 1 was 0"):
