@@ -21,15 +21,21 @@ def drop_elements(x: Tensor, rate: float) -> tuple[Tensor, Tensor]:
     x = x.detach()
     if x.is_cuda:
         return torch.native_dropout(x, rate, True)
-    kept = _kept(x, rate)
-    return torch.ops.aten.native_dropout_backward(x, kept, 1 / (1 - rate)), kept
+    kept = _kept(x, _dropped_levels(rate))
+    return drop_again(x, kept, rate), kept
+
+
+def drop_again(x: Tensor, kept: Tensor, rate: float) -> Tensor:
+    """As `drop_elements` did, of another x: for the backward pass, the gradient."""
+    share = 1 - rate if x.is_cuda else 1 - _dropped_levels(rate) / LEVELS
+    return torch.ops.aten.native_dropout_backward(x, kept, 1 / share)
 
 
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, rate: float) -> Tensor:
         out, kept = drop_elements(x, rate)
-        ctx.scale = 1 / (1 - rate)
+        ctx.rate = rate
         ctx.save_for_backward(kept)
         return out
 
@@ -37,12 +43,16 @@ class _Dropout(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, d_out: Tensor) -> tuple[Tensor, None]:
         (kept,) = ctx.saved_tensors
-        return torch.ops.aten.native_dropout_backward(d_out, kept, ctx.scale), None
+        return drop_again(d_out, kept, ctx.rate), None
 
 
-def _kept(x: Tensor, rate: float) -> Tensor:
+def _dropped_levels(rate: float) -> int:
+    return min(round(rate * LEVELS), LEVELS - 1)
+
+
+def _kept(x: Tensor, dropped_levels: int) -> Tensor:
     """Four elements share one draw of 64 bits: `bernoulli_` draws 64 for each, one by one."""
     draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
     draws.random_(-(2**63), None)
-    lowest = round(rate * LEVELS) - LEVELS // 2
-    return (draws.view(torch.int16)[: x.numel()] >= lowest).view(x.shape)
+    levels = draws.view(torch.int16)[: x.numel()]
+    return (levels >= dropped_levels - LEVELS // 2).view(x.shape)

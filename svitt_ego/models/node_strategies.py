@@ -7,7 +7,8 @@ fuse           as cls_attention, but the last of them becomes the average of its
 merge          like tokens are averaged (ToMe, Bolya et al., ICLR 2023)
 
 Each leaves exactly `keep` tokens, each at the position of one that was there, so that position
-biases, block patterns, plans and operation counts are the same for all.
+biases and block patterns are the same for all. What choosing costs is not counted as needed
+operations; merging compares all pairs of tokens, which grows with the square of their number.
 
 R: rows that come out; V: videos; N: patch tokens; K: kept patch tokens; D: width.
 """
@@ -93,9 +94,10 @@ def _fuse(
     """
     with torch.no_grad():
         last = cls_scores.gather(1, kept).argmin(dim=1, keepdim=True)
-        weights = cls_scores.scatter(1, kept, 0.0)
         place = kept.gather(1, last)
-        weights = weights.scatter(1, place, cls_scores.gather(1, place))
+        averaged = torch.ones_like(cls_scores).scatter(1, kept, 0.0).scatter(1, place, 1.0)
+        # where none is attended to, all count alike
+        weights = (cls_scores + torch.finfo(cls_scores.dtype).tiny) * averaged
         weights = F.pad(weights / weights.sum(dim=1, keepdim=True), (1, 0)).to(x.dtype)
         is_last = torch.arange(tokens.shape[1], device=x.device) == 1 + last
     if source_index is not None:

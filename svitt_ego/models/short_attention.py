@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from svitt_ego.models.dropout import drop_elements
+from svitt_ego.models.dropout import drop_again, drop_elements
 
 
 def short_attention(
@@ -36,7 +36,7 @@ def short_attention(
 
     Returns:
         (B, L, H * d), and the probabilities of the first text token, [CLS], mean over heads and
-        before dropout, (B, S), without gradient.
+        before dropout, (B, S), at least fp32, without gradient.
     """
     return _ShortAttention.apply(q, k, v, mask, source_index, dropout)
 
@@ -54,8 +54,10 @@ class _ShortAttention(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         # laid out head by head, so that neither picking nor the products have to
         q, k, v = (x.contiguous() for x in (q, k, v))
-        p = _probabilities(q, _pick(k, source_index), mask)
-        cls_scores = p[:, :, 0].mean(1)
+        logits = _logits(q, _pick(k, source_index), mask)
+        cls_logits = logits[:, :, 0].to(torch.promote_types(q.dtype, torch.float32))
+        cls_scores = cls_logits.softmax(-1).mean(1)  # 2 bytes would make many of them equal
+        p = logits.softmax(-1)
         kept = None
         if dropout:
             p, kept = drop_elements(p, dropout)
@@ -70,24 +72,23 @@ class _ShortAttention(torch.autograd.Function):
     def backward(ctx: FunctionCtx, d_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, mask, source_index, kept = ctx.saved_tensors
         keys = _pick(k, source_index)
-        p = _probabilities(q, keys, mask)
+        p = _logits(q, keys, mask).softmax(-1)  # in fp32 inside, also of 2-byte numbers
         d_out = d_out.unflatten(2, (q.shape[1], -1)).transpose(1, 2)
         d_p = d_out @ _pick(v, source_index).mT
         seen = p
         if kept is not None:
-            kept = kept.to(p.dtype) / (1 - ctx.dropout)
-            seen, d_p = p * kept, d_p * kept
+            seen, d_p = (drop_again(x, kept, ctx.dropout) for x in (p, d_p))
         d_v = _collect(seen.mT @ d_out, v, source_index)
         d_logits = torch._softmax_backward_data(d_p, p, -1, p.dtype) * q.shape[-1] ** -0.5
         d_k = _collect(d_logits.mT @ q, k, source_index)
         return d_logits @ keys, d_k, d_v, None, None, None
 
 
-def _probabilities(q: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+def _logits(q: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
     logits = (q * q.shape[-1] ** -0.5) @ keys.mT
     if mask is not None:
         logits = logits.masked_fill(~mask[:, None, None], float("-inf"))
-    return logits.softmax(-1)  # in fp32 inside, also of 2-byte numbers
+    return logits
 
 
 def _pick(x: Tensor, source_index: Tensor | None) -> Tensor:

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -21,6 +22,15 @@ def test_elements_that_share_a_draw_are_alike_and_independent():
     together = (kept[:, :, None] & kept[:, None]).double().mean(0)
     apart = together[~torch.eye(4, dtype=torch.bool)]
     assert (apart - 0.81).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("rate", [1e-6, 0.5, 0.999, 0.99999])
+def test_keeps_the_mean_at_any_rate(rate):
+    out = dropout(torch.ones(4_000_000), rate, True)
+    kept = out[out != 0]
+    share = len(kept) / out.numel()
+    # scaled by what a kept element stands for, within five standard deviations
+    assert abs(out.mean().item() - 1) < 5 * ((1 - share) / len(kept)) ** 0.5 + 1e-5
 
 
 def test_does_nothing_outside_training():

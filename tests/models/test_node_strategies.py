@@ -100,6 +100,17 @@ def test_fuse_equals_oracle(patches, keep, source):
     )
 
 
+def test_fuse_where_some_attention_is_zero():
+    """As fp16 scores of a sure [CLS] are: what is averaged then counts alike."""
+    x = torch.randn(1, 1 + 6, 4)
+    scores = torch.tensor([[0.5, 0.0, 0.0, 0.5, 0.0, 0.0]])
+    tokens = reduce_tokens("fuse", x, 3, cls_scores=scores).tokens
+    fused = x[:, 1:][:, scores[0] == 0].mean(1)
+    differences = (tokens - fused[:, None]).abs().amax(-1)
+    assert differences.min() < 1e-6
+    assert torch.isfinite(tokens).all()
+
+
 def test_random_takes_every_place_equally_often_in_training_and_the_same_in_evaluation():
     x = torch.randn(4000, 1 + 10, 2)
     torch.manual_seed(3)

@@ -32,15 +32,14 @@ def attention(
 
     Returns out (batch, 1 + patches, heads * head_dim), contiguous as a projection wants it, and
     if `need_cls_scores` the attention probability of [CLS] to each patch, mean over heads,
-    (batch, patches), without gradient.
+    (batch, patches), at least fp32, without gradient.
     """
     if pattern is not None:
         blocks = -(-codes.shape[1] // block_size)
         assert pattern.shape[0] == blocks, f"pattern of {pattern.shape[0]} blocks, not {blocks}"
-    elif materialise:
-        out, cls_scores = materialised_attention(q, k, v, bias_table, codes)
-        return out, cls_scores if need_cls_scores else None
-    if pattern is None and q.is_cuda:
+    if pattern is None and materialise:
+        out = materialised_attention(q, k, v, bias_table, codes)
+    elif pattern is None and q.is_cuda:
         out = fused_attention(q, k, v, bias_table, codes, compiled_kernel())
     else:
         out = tiled_attention(q, k, v, bias_table, codes, pattern, block_size)

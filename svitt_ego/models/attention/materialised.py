@@ -10,13 +10,12 @@ from svitt_ego.models.attention.tiles import Tile
 
 def materialised_attention(
     q: Tensor, k: Tensor, v: Tensor, bias_table: Tensor, codes: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Arguments and results as those of `svitt_ego.models.attention.attention`."""
+) -> Tensor:
+    """As `svitt_ego.models.attention.attention`, dense and without [CLS] scores."""
     scores = (q * q.shape[-1] ** -0.5) @ k.mT
     scores += _PositionBias.apply(bias_table, codes)
     probabilities = scores.softmax(-1)
-    out = (probabilities @ v).transpose(1, 2).flatten(2)
-    return out, probabilities[:, :, 0, 1:].detach().mean(1)
+    return (probabilities @ v).transpose(1, 2).flatten(2)
 
 
 class _PositionBias(torch.autograd.Function):

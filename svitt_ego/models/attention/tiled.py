@@ -42,15 +42,18 @@ def tiled_attention(
 
 @torch.no_grad()
 def cls_attention(q: Tensor, k: Tensor, bias_table: Tensor, codes: Tensor) -> Tensor:
-    """Attention probabilities of [CLS] to the patches, mean over heads: (batch, patches)."""
-    q = q[:, :, :1]
+    """Attention probabilities of [CLS] to the patches, mean over heads: (batch, patches).
+
+    At least fp32: in 2 bytes many would be equal, and chance would choose the tokens that stay.
+    """
+    q = q[:, :, :1].to(torch.promote_types(q.dtype, torch.float32))
     plan = _Plan(q, k, bias_table, codes)
     (tile,) = plan.tiles
-    p = k.new_empty(*k.shape[:3], dtype=plan.dtype)
+    p = q.new_empty(k.shape[:3])
     for chunk in plan.chunks:
         queries, keys = tile.group(plan.take(q, chunk)), tile.gather(plan.take(k, chunk))
         p[chunk] = plan.probabilities(queries, keys, plan.index(tile, chunk), chunk)[:, :, 0, 0]
-    return p[:, :, 1:].mean(1).to(q.dtype)
+    return p[:, :, 1:].mean(1)
 
 
 class _TiledAttention(torch.autograd.Function):
@@ -128,12 +131,14 @@ class _Plan:
         """Of sums over many scores."""
         self.dtype = q.dtype if q.is_cuda or _computed_here(q.dtype) else self.sum_dtype
         """Of tiles. Softmax computes in `sum_dtype` whatever the type of its input and output."""
-        budget = TILE_BYTES["cuda" if q.is_cuda else "cpu"] // self.dtype.itemsize
+        device = "cuda" if q.is_cuda else "cpu"
+        budget = TILE_BYTES[device] // self.dtype.itemsize
         row = tokens if pattern is None else 1 + pattern.shape[1] * block_size
+        rows = max(queries, head_dim)  # of few queries, the keys are larger than the scores
         # Whole heads first, so that a head's keys have their gradient from few tiles; then all
         # samples, which may share the bias; then more heads.
-        samples = _even_share(batch, budget // (queries * row))
-        at_once = budget // (samples * queries * row) or LEAST_HEADS
+        samples = _even_share(batch, budget // (rows * row))
+        at_once = budget // (samples * rows * row) or LEAST_HEADS
         some_heads = _even_share(heads, at_once)
         scores = max(budget // (samples * some_heads), row * min(queries, LEAST_QUERIES))
         if pattern is None:
@@ -151,7 +156,8 @@ class _Plan:
         table = functional.pad(bias_table.t().to(self.sum_dtype), (0, 1), value=float("-inf"))
         self.table = table.contiguous()
         """(heads, rows + 1): the last column is the bias where no key is."""
-        self._keeps_indices = len(self.codes[:samples]) * queries * row <= budget
+        indices = len(self.codes[:samples]) * queries * row
+        self._keeps_indices = indices * codes.itemsize <= TILE_BYTES[device]
         self._indexed: slice | None = None
         self._indices: dict[int, Tensor] = {}
         """Of the tiles of the samples `_indexed`, by their first query."""
@@ -161,7 +167,7 @@ class _Plan:
 
     def index(self, tile: Tile, chunk: Chunk) -> Tensor:
         """Columns of `table`: (samples or 1, 1, groups * size * keys). One for all heads, so those
-        of a tile's samples are kept for their other heads, unless they are more than its scores."""
+        of a tile's samples are kept for their other heads, if no larger than scores may be."""
         samples = chunk[0] if len(self.codes) > 1 else slice(0, 1)
         if self._indexed != samples:
             self._indexed, self._indices = samples, {}
