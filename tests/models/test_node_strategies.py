@@ -179,6 +179,48 @@ def test_the_video_encoder_goes_on_with_what_the_strategy_leaves(strategy):
         assert sizes.sum(1).tolist() == [64.0, 64.0]
 
 
+def test_encoders_draw_anew_in_training_alone():
+    recipe = VideoEncoder(
+        layers=2,
+        width=16,
+        heads=2,
+        mlp_width=32,
+        image_size=32,
+        patch_size=8,
+        drop_path=0.0,
+        node_sparsity=NodeSparsity(layers=(0,), keep_rate=0.5, strategy="random"),
+    )
+    video = video_encoder.VideoEncoder(recipe)
+    text = TextRecipe(
+        layers=1, width=24, heads=3, mlp_width=40, vocabulary_size=60, max_positions=16, dropout=0.0
+    )
+    node = NodeSparsity(layers=(0,), keep_rate=0.5, strategy="random")
+    fusion = fusion_encoder.FusionEncoder(
+        FusionEncoder(layers=2, node_sparsity=node), text, 32, STORE_ALL
+    )
+    for parameter in [*video.parameters(), *fusion.parameters()]:
+        torch.nn.init.normal_(parameter, std=0.3)
+    frames = torch.randint(0, 256, (2, 2, 3, 32, 32), dtype=torch.uint8)
+    texts, mask = torch.randn(1, 5, 24), torch.ones(1, 5, dtype=torch.int64)
+    tokens = torch.randn(1, 1 + 20, 32)
+
+    def run(seed):
+        torch.manual_seed(seed)
+        return torch.cat([video(frames).tokens.flatten(), fusion(texts, mask, tokens).flatten()])
+
+    def halves_equal(a, b):
+        split = video(frames).tokens.numel()
+        return torch.equal(a[:split], b[:split]), torch.equal(a[split:], b[split:])
+
+    for encoder in (video, fusion):
+        encoder.train()
+    assert halves_equal(run(1), run(1)) == (True, True)
+    assert halves_equal(run(1), run(2)) == (False, False)
+    for encoder in (video, fusion):
+        encoder.eval()
+    assert halves_equal(run(1), run(2)) == (True, True)
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_texts_of_one_video_see_what_each_would_see_alone(strategy):
     text = TextRecipe(
