@@ -27,7 +27,9 @@ def parse_arguments() -> argparse.Namespace:
         help="emptied and filled (default: %(default)s)",
     )
     parser.add_argument(
-        "--only", metavar="PATTERN", help="faults whose name matches it (default: all)"
+        "--only",
+        metavar="PATTERN",
+        help="faults in whose name this regular expression is found (default: all)",
     )
     parser.add_argument(
         "--patience",
@@ -47,6 +49,7 @@ def main() -> None:
 
         from tqdm import tqdm
 
+        from svitt_ego.config import ConfigError
         from svitt_ego.durable_files import write_atomically
         from svitt_ego.fault_suite.lab import Lab
         from svitt_ego.fault_suite.page import markdown
@@ -56,6 +59,9 @@ def main() -> None:
         if arguments.page:
             check_sections([arguments.page], ["faults"])
         faults = tuple(fault for fault in FAULTS if re.search(arguments.only or "", fault.name))
+        if not faults:
+            names = ", ".join(fault.name for fault in FAULTS)
+            raise ConfigError(f"--only {arguments.only}: no fault is called so; there are {names}")
         outcomes = []
         with closing(Lab(arguments.output_dir / "work", arguments.patience)) as lab:
             for outcome in tqdm(run_suite(lab, faults), total=len(faults), unit="fault"):
