@@ -93,3 +93,4 @@ def remove_universal(folder: Path) -> None:
     dist.barrier()
     if dist.get_rank() == 0:
         shutil.rmtree(universal_folder(folder), ignore_errors=True)
+        folder.with_name("latest_universal").unlink(missing_ok=True)

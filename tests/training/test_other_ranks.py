@@ -156,6 +156,7 @@ def test_back_and_forth_between_one_and_two_ranks_at_stages_1_and_2(
         ended = go_on(recipe_file, moved.path, *arguments, ranks=ranks, config=stage(zero))
         assert ended.code == 0, ended.said[-3000:]
         assert (f"converting it for {ranks} at stage {zero}" in ended.said) == (step > 1)
+        assert not [*moved.path.rglob("*universal*")]  # nothing of the conversion stays
     expected, found = (read_json_lines(run.records_file) for run in (whole, moved))
     for key in ("step", "loss", "gradient_norm", "learning_rate"):
         values = [record[key] for record in expected]
