@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from svitt_ego.config import Recipe, load_recipe
-from svitt_ego.data.loader import epoch_sampler
 from svitt_ego.data.metadata import ClipTable
+from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.durable_files import read_json_lines, write_atomically
 from svitt_ego.shown_commands import ALREADY_THERE, is_newer, run_deepspeed, run_python, title

@@ -8,10 +8,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, Strict, model_validator
 
 from svitt_ego.config.schema import (
+    BaseData,
     BaseRecipe,
     BaseTraining,
-    Count,
-    KeepRate,
     Optimisation,
     PositiveInt,
     Probability,
@@ -131,7 +130,7 @@ class FeatureGrid(Section):
     fps: Annotated[float, Field(gt=0)] = 30.0
 
 
-class GroundingData(Section):
+class GroundingData(BaseData):
     """Paths; a run needs those of what it does."""
 
     train_queries: str | None = None
@@ -143,12 +142,6 @@ class GroundingData(Section):
     """safetensors of the queries' token features; null: queries_{name of the queries' file} in the
     folder of features, where launch/extract_features.py writes them."""
     grid: FeatureGrid = FeatureGrid()
-    epoch_share: KeepRate = 1.0
-    """Random share of the training queries that makes an epoch."""
-    workers: Count = 2
-    max_unreadable_share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Of the clips' features; another query stands in for one that cannot be read, and above this
-    share training stops."""
 
 
 class GroundingRecipe(BaseRecipe):
@@ -161,7 +154,6 @@ class GroundingRecipe(BaseRecipe):
             "data.val_queries",
             "data.features",
             "data.text_features",
-            "data.max_unreadable_share",
             "decoding.predictions",
             "decoding.min_score",
             "decoding.candidates_per_level",

@@ -292,7 +292,19 @@ class Augmentation(Section):
         return self
 
 
-class Data(Section):
+class BaseData(Section):
+    """What the data of every training has."""
+
+    epoch_share: KeepRate = 1.0
+    """Random share of the samples that makes an epoch (the paper's objective study uses 0.1)."""
+    workers: Count = 2
+    """Loader processes of each rank."""
+    max_unreadable_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """What cannot be read is replaced by another sample and counted; above this share training
+    stops."""
+
+
+class Data(BaseData):
     metadata: str
     """egoclip.csv, tab-separated."""
     strict: bool = False
@@ -310,12 +322,6 @@ class Data(Section):
     """Leave out Ego4D's marks for people (`#C C`, `#O`) and read `#unsure` as "something", in
     training and evaluation; EgoVLP keeps them as they are."""
     augmentation: Augmentation = Augmentation()
-    epoch_share: KeepRate = 1.0
-    """Random share of the rows that makes an epoch (the paper's objective study uses 0.1)."""
-    workers: Count = 2
-    """Loader processes of each rank."""
-    max_unreadable_share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Unreadable clips are replaced and counted; above this share training stops."""
 
 
 class Optimisation(Section):
@@ -402,6 +408,7 @@ class BaseRecipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     optimisation: Optimisation = Optimisation()
     training: BaseTraining = BaseTraining()
+    data: BaseData
 
     @model_validator(mode="after")
     def _check_warmup(self) -> "BaseRecipe":
@@ -420,7 +427,6 @@ class Recipe(BaseRecipe):
             "data.videos.root",
             "data.tokenizer",
             "data.skip_list",
-            "data.max_unreadable_share",
             "model.pretrained",
             "model.video.pretrained",
             "model.text.pretrained",

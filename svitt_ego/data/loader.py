@@ -13,7 +13,7 @@ from svitt_ego.config import Recipe
 from svitt_ego.data.batch import Batch, StoredBatch, StoredClips
 from svitt_ego.data.dataset import EgoClipDataset, Sample
 from svitt_ego.data.metadata import ClipTable
-from svitt_ego.data.sampler import EpochSampler
+from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.data.text import encode_texts
 from svitt_ego.data.transforms import resize_clip
 
@@ -79,27 +79,6 @@ def _class_masks(tags: Sequence[Sequence[int]], classes: int) -> Tensor:
 def limit_worker_threads(worker: int) -> None:
     """Workers run side by side: one thread each."""
     torch.set_num_threads(1)
-
-
-def epoch_sampler(
-    recipe: Recipe, rows: int, rank: int = 0, world_size: int = 1, start_step: int = 0
-) -> EpochSampler:
-    """The sampler of a run on a table of `rows` rows; it knows the steps per epoch and in all.
-
-    Raises:
-        ConfigError: an epoch has fewer clips than a global batch.
-    """
-    return EpochSampler(
-        rows=rows,
-        share=recipe.data.epoch_share,
-        seed=recipe.seed,
-        epochs=recipe.training.epochs,
-        micro_batch_size=recipe.training.micro_batch_size,
-        gradient_accumulation_steps=recipe.training.gradient_accumulation_steps,
-        rank=rank,
-        world_size=world_size,
-        start_step=start_step,
-    )
 
 
 def build_loader(

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from svitt_ego.config import ConfigError
+from svitt_ego.config.schema import BaseRecipe
 from svitt_ego.data.randomness import Stream, generator
 
 
@@ -94,3 +95,24 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         split = batch.reshape(self._accumulation, self._world_size, self._micro_batch_size)
         for rows in split[:, self._rank]:
             yield [(epoch, int(row)) for row in rows]
+
+
+def epoch_sampler(
+    recipe: BaseRecipe, rows: int, rank: int = 0, world_size: int = 1, start_step: int = 0
+) -> EpochSampler:
+    """The sampler of a run on `rows` samples; it knows the steps per epoch and in all.
+
+    Raises:
+        ConfigError: an epoch has fewer samples than a global batch.
+    """
+    return EpochSampler(
+        rows=rows,
+        share=recipe.data.epoch_share,
+        seed=recipe.seed,
+        epochs=recipe.training.epochs,
+        micro_batch_size=recipe.training.micro_batch_size,
+        gradient_accumulation_steps=recipe.training.gradient_accumulation_steps,
+        rank=rank,
+        world_size=world_size,
+        start_step=start_step,
+    )

@@ -13,7 +13,7 @@ from svitt_ego.config import ConfigError
 from svitt_ego.config.grounding import GroundingRecipe
 from svitt_ego.data.batch import Fault
 from svitt_ego.data.loader import limit_worker_threads
-from svitt_ego.data.sampler import EpochSampler
+from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.grounding.batch import GroundingBatch, Sample, collate
 from svitt_ego.grounding.build import build_grounder
 from svitt_ego.grounding.dataset import GroundingDataset, open_dataset
@@ -65,36 +65,22 @@ class Grounding(Job):
     def build_task(self, model: Grounder) -> GroundingTask:
         return GroundingTask(model)
 
-    def sampler(
-        self, recipe: GroundingRecipe, rank: int, world_size: int, start_step: int = 0
-    ) -> EpochSampler:
-        return EpochSampler(
-            rows=len(self.dataset),
-            share=recipe.data.epoch_share,
-            seed=recipe.seed,
-            epochs=recipe.training.epochs,
-            micro_batch_size=recipe.training.micro_batch_size,
-            gradient_accumulation_steps=recipe.training.gradient_accumulation_steps,
-            rank=rank,
-            world_size=world_size,
-            start_step=start_step,
-        )
+    @property
+    def samples(self) -> int:
+        return len(self.dataset)
 
     def loader(
         self, recipe: GroundingRecipe, rank: int, world_size: int, start_step: int
     ) -> DataLoader[GroundingBatch]:
         return DataLoader(
             ReadableSamples(self.dataset),
-            batch_sampler=self.sampler(recipe, rank, world_size, start_step),
+            batch_sampler=epoch_sampler(recipe, self.samples, rank, world_size, start_step),
             collate_fn=partial(collate, grid=self.dataset.clips.grid),
             num_workers=recipe.data.workers,
             worker_init_fn=limit_worker_threads,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(recipe.seed),
         )
-
-    def max_unreadable_share(self) -> float:
-        return self.recipe.data.max_unreadable_share
 
 
 class ReadableSamples(Dataset[Sample]):

@@ -9,8 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from svitt_ego.config import load_recipe
-from svitt_ego.data.loader import epoch_sampler
 from svitt_ego.data.metadata import ClipTable
+from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.data.synthetic.sizes import SIZES
 from svitt_ego.tables.presets import Preset

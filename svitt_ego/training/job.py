@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 
 from svitt_ego.config.schema import BaseRecipe
 from svitt_ego.data.batch import Fault
-from svitt_ego.data.sampler import EpochSampler
 from svitt_ego.training.draws import Draws
 
 
@@ -100,25 +99,17 @@ class Job(ABC):
     @abstractmethod
     def build_task(self, model: nn.Module) -> Task: ...
 
+    @property
     @abstractmethod
-    def sampler(
-        self, recipe: BaseRecipe, rank: int, world_size: int, start_step: int = 0
-    ) -> EpochSampler:
-        """Which samples make which micro-batch; knows the steps per epoch and in all.
-
-        Args:
-            recipe: the job's own, with the micro-batches of this launch.
-
-        Raises:
-            ConfigError: an epoch has fewer samples than a global batch.
-        """
+    def samples(self) -> int:
+        """That there are to train on, once the data are open."""
 
     @abstractmethod
     def loader(
         self, recipe: BaseRecipe, rank: int, world_size: int, start_step: int
     ) -> DataLoader[Any]:
-        """This rank's micro-batches from a step to the end of the last epoch, by `sampler`."""
+        """This rank's micro-batches from a step to the end of the last epoch, by `epoch_sampler`.
 
-    @abstractmethod
-    def max_unreadable_share(self) -> float:
-        """Of the clips; above it training stops."""
+        Args:
+            recipe: the job's own, with the micro-batches of this launch.
+        """

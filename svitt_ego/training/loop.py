@@ -9,6 +9,7 @@ import torch
 
 from svitt_ego.config import ConfigError
 from svitt_ego.config.schema import BaseRecipe
+from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.models.weights import check_weights
 from svitt_ego.training.accelerator import leave_distributed, machine, start_distributed
 from svitt_ego.training.agreement import on_rank_0
@@ -69,7 +70,7 @@ def train(
     torch.manual_seed(recipe.seed)  # the same initial weights on every rank
     resumes = bool(run.tags())
     if not resumes:
-        job.sampler(recipe, rank, world_size)  # is an epoch long enough?
+        epoch_sampler(recipe, job.samples, rank, world_size)  # is an epoch long enough?
     model = job.build_model(resumes)
 
     stop = StopRequest()
@@ -85,7 +86,7 @@ def train(
     if start.folder:
         check_weights(model, start.folder / run.weights_name)
 
-    sampler = job.sampler(start.recipe, rank, world_size)
+    sampler = epoch_sampler(start.recipe, job.samples, rank, world_size)
     last_step = sampler.steps if max_steps is None else min(sampler.steps, max_steps)
     if start.folder and start.step >= last_step:
         if rank == 0:
@@ -117,7 +118,6 @@ def train(
         engine,
         device,
         sampler.steps_per_epoch,
-        job.max_unreadable_share(),
         about,
         stop,
     )

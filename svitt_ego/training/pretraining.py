@@ -7,10 +7,9 @@ from torch.utils.data import DataLoader
 
 from svitt_ego.config import Recipe
 from svitt_ego.data.batch import Batch, StoredBatch
-from svitt_ego.data.loader import build_loader, epoch_sampler
+from svitt_ego.data.loader import build_loader
 from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.paths import check_data_paths, check_videos_found
-from svitt_ego.data.sampler import EpochSampler
 from svitt_ego.data.skip_list import read_skip_list
 from svitt_ego.data.text import load_tokenizer
 from svitt_ego.models import SViTTEgo
@@ -52,18 +51,14 @@ class Pretraining(Job):
         over_step = self.recipe.training.contrastive_batch == "step"
         return PretrainingTask(model, self.recipe.objectives, tokens, over_step)
 
-    def sampler(
-        self, recipe: Recipe, rank: int, world_size: int, start_step: int = 0
-    ) -> EpochSampler:
-        return epoch_sampler(recipe, len(self.table), rank, world_size, start_step)
+    @property
+    def samples(self) -> int:
+        return len(self.table)
 
     def loader(
         self, recipe: Recipe, rank: int, world_size: int, start_step: int
     ) -> DataLoader[Batch | StoredBatch]:
         return build_loader(recipe, self.table, self.tokenizer, rank, world_size, start_step)
-
-    def max_unreadable_share(self) -> float:
-        return self.recipe.data.max_unreadable_share
 
 
 def _warn_of_malformed_rows(table: ClipTable, path: str) -> None:

@@ -34,6 +34,7 @@ WEIGHTS = "model.safetensors"
 CHANGEABLE = {
     "name",
     "data.workers",
+    "data.max_unreadable_share",
     "training.checkpoint_every_steps",
     "training.keep_checkpoints",
     "training.keep_every_steps",

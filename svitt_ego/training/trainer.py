@@ -38,14 +38,12 @@ class Trainer:
         engine: Any,
         device: torch.device,
         steps_per_epoch: int,
-        max_unreadable_share: float,
         about: Manifest,
         stop: StopRequest,
     ) -> None:
         """
         Args:
             engine: of a `Task`.
-            max_unreadable_share: of the clips; above it training stops.
             about: what the manifests of this launch share.
         """
         task = engine.module
@@ -55,7 +53,6 @@ class Trainer:
         self.model = task.model
         self.device = device
         self.steps_per_epoch = steps_per_epoch
-        self.max_unreadable_share = max_unreadable_share
         self.about = about
         self.stop = stop
         self.rank = dist.get_rank()
@@ -101,7 +98,7 @@ class Trainer:
                     self.device,
                 )
                 self.tally.add(own.counts["clips"], own.faults)
-                self.tally.check(self.max_unreadable_share)
+                self.tally.check(self.recipe.data.max_unreadable_share)
                 of_ranks = to_rank_0(own)
                 if records:
                     record = step_record(self.engine, of_ranks, step, self.steps_per_epoch)
