@@ -1,10 +1,12 @@
 """Small recipes and random batches of grounding."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from svitt_ego.config.grounding import GroundingModel, Pyramid
-from svitt_ego.grounding.batch import Sample, collate
+from svitt_ego.grounding.batch import GroundingBatch, Sample, collate
 from svitt_ego.grounding.build import build_grounder
 from svitt_ego.grounding.time_grid import TimeGrid
 
@@ -33,6 +35,18 @@ def sample(windows: int, tokens: int = 5, index: int = 0) -> Sample:
         text=torch.randn(tokens, TEXT_WIDTH),
         duration_s=duration_s,
         window_s=(start_s, max(end_s, start_s + 0.5)),
+    )
+
+
+def first_alone(batch: GroundingBatch, windows: int, tokens: int) -> GroundingBatch:
+    """The first sample of the batch, of so many windows and tokens, without padding."""
+    return replace(
+        batch,
+        ids=batch.ids[:1],
+        video=batch.video[:1, :windows],
+        video_mask=batch.video_mask[:1, :windows],
+        text=batch.text[:1, :tokens],
+        text_mask=batch.text_mask[:1, :tokens],
     )
 
 

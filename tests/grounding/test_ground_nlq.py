@@ -12,6 +12,7 @@ from svitt_ego.grounding.ground_nlq import PointOutputs
 from svitt_ego.grounding.points import assign, pyramid_points
 from svitt_ego.grounding.positions import sinusoidal_positions
 from svitt_ego.grounding.spans import diou_loss, pairwise_iou
+from tests.grounding.conftest import first_alone
 
 
 def pyramid(**changes):
@@ -24,14 +25,7 @@ def test_padding_changes_nothing(make_model, make_batch, length, cross_attention
     model = make_model(pyramid=pyramid(cross_attention=cross_attention)).double().eval()
     batch = make_batch(length, 130, tokens=(3, 9))
     batch = replace(batch, video=batch.video.double(), text=batch.text.double())
-    alone = replace(
-        batch,
-        ids=batch.ids[:1],
-        video=batch.video[:1, :length],
-        video_mask=batch.video_mask[:1, :length],
-        text=batch.text[:1, :3],
-        text_mask=batch.text_mask[:1, :3],
-    )
+    alone = first_alone(batch, length, tokens=3)
     both, one = model(batch), model(alone)
     seen = both.mask[0]
     assert one.mask.all() and seen.sum() == one.logits.shape[1]

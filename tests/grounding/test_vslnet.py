@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from svitt_ego.config.grounding import Decoding, Span
 from svitt_ego.grounding.spans import pairwise_iou
 from svitt_ego.grounding.vslnet import SpanOutputs, average_down, positions_of
+from tests.grounding.conftest import first_alone
 
 
 @pytest.fixture
@@ -33,14 +34,7 @@ def test_padding_changes_nothing(make_vslnet, make_batch, length):
     model = make_vslnet(positions=16).double().eval()
     batch = make_batch(length, 50, tokens=(2, 6))
     batch = replace(batch, video=batch.video.double(), text=batch.text.double())
-    alone = replace(
-        batch,
-        ids=batch.ids[:1],
-        video=batch.video[:1, :length],
-        video_mask=batch.video_mask[:1, :length],
-        text=batch.text[:1, :2],
-        text_mask=batch.text_mask[:1, :2],
-    )
+    alone = first_alone(batch, length, tokens=2)
     both, one = model(batch), model(alone)
     count = min(length, 16)
     for name in ("start_logits", "end_logits", "highlight_logits"):

@@ -16,6 +16,10 @@ from svitt_ego.models import fusion_encoder, video_encoder
 from svitt_ego.models.node_strategies import SCORED, reduce_tokens
 from svitt_ego.models.recompute import STORE_ALL
 
+SMALL_VIDEO = {"width": 16, "heads": 2, "mlp_width": 32, "image_size": 32, "patch_size": 8}
+SMALL_TEXT = TextRecipe(
+    layers=1, width=24, heads=3, mlp_width=40, vocabulary_size=60, max_positions=16, dropout=0.0
+)
 STRATEGIES = ("cls_attention", "random", "fuse", "merge")
 
 
@@ -142,12 +146,8 @@ def test_keeping_everything_changes_nothing(strategy):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_video_encoder_goes_on_with_what_the_strategy_leaves(strategy):
     recipe = VideoEncoder(
+        **SMALL_VIDEO,
         layers=3,
-        width=16,
-        heads=2,
-        mlp_width=32,
-        image_size=32,
-        patch_size=8,
         initialisation="fan_in",
         edge_sparsity=EdgeSparsity(local_blocks=1, random_blocks=1, block_size=4),
         node_sparsity=NodeSparsity(layers=(0, 1), keep_rate=0.45, strategy=strategy),
@@ -181,22 +181,15 @@ def test_the_video_encoder_goes_on_with_what_the_strategy_leaves(strategy):
 
 def test_encoders_draw_anew_in_training_alone():
     recipe = VideoEncoder(
+        **SMALL_VIDEO,
         layers=2,
-        width=16,
-        heads=2,
-        mlp_width=32,
-        image_size=32,
-        patch_size=8,
         drop_path=0.0,
         node_sparsity=NodeSparsity(layers=(0,), keep_rate=0.5, strategy="random"),
     )
     video = video_encoder.VideoEncoder(recipe)
-    text = TextRecipe(
-        layers=1, width=24, heads=3, mlp_width=40, vocabulary_size=60, max_positions=16, dropout=0.0
-    )
     node = NodeSparsity(layers=(0,), keep_rate=0.5, strategy="random")
     fusion = fusion_encoder.FusionEncoder(
-        FusionEncoder(layers=2, node_sparsity=node), text, 32, STORE_ALL
+        FusionEncoder(layers=2, node_sparsity=node), SMALL_TEXT, 32, STORE_ALL
     )
     for parameter in [*video.parameters(), *fusion.parameters()]:
         torch.nn.init.normal_(parameter, std=0.3)
@@ -223,12 +216,9 @@ def test_encoders_draw_anew_in_training_alone():
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_texts_of_one_video_see_what_each_would_see_alone(strategy):
-    text = TextRecipe(
-        layers=1, width=24, heads=3, mlp_width=40, vocabulary_size=60, max_positions=16, dropout=0.0
-    )
     node = NodeSparsity(layers=(0, 1), keep_rate=0.3, strategy=strategy)
     encoder = fusion_encoder.FusionEncoder(
-        FusionEncoder(layers=3, node_sparsity=node), text, 32, STORE_ALL
+        FusionEncoder(layers=3, node_sparsity=node), SMALL_TEXT, 32, STORE_ALL
     ).eval()
     for parameter in encoder.parameters():
         torch.nn.init.normal_(parameter, std=0.3)

@@ -7,14 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.profiling.planning.tiny import TINY
+
 SCRIPT = Path(__file__).parents[3] / "launch" / "plan_memory.py"
-TINY = (
-    "model.video.layers=2",
-    "model.video.node_sparsity.layers=[0]",
-    "model.video.image_size=48",
-    "model.video.edge_sparsity.block_size=3",
-    "model.text.layers=1",
-)
 
 
 def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:

@@ -19,15 +19,9 @@ from svitt_ego.profiling.planning.planned_run import PlannedRun, PlannedStep
 from svitt_ego.profiling.planning.remedies import remedies, wider
 from svitt_ego.profiling.planning.small_gpus import PRECISIONS
 from svitt_ego.profiling.planning.verdict import largest_line, verdict
+from tests.profiling.planning import tiny
 
-TINY = (
-    "model.video.layers=2",
-    "model.video.node_sparsity.layers=[0]",
-    "model.video.image_size=48",
-    "model.video.edge_sparsity.block_size=3",
-    "model.text.layers=1",
-    "training.micro_batch_size=2",
-)
+TINY = (*tiny.TINY, "training.micro_batch_size=2")
 CONFIG = "ds_configs/zero2_fp16.json"
 
 

@@ -14,14 +14,7 @@ from svitt_ego.profiling.planning.small_gpus import (
     markdown_of_targets,
     rows_of,
 )
-
-TINY = (
-    "model.video.layers=2",
-    "model.video.node_sparsity.layers=[0]",
-    "model.video.image_size=48",
-    "model.video.edge_sparsity.block_size=3",
-    "model.text.layers=1",
-)
+from tests.profiling.planning.tiny import TINY
 
 
 @pytest.fixture(scope="module")
