@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from svitt_ego.config import Recipe, load_recipe
+from svitt_ego.config.base import BaseRecipe
 from svitt_ego.config.grounding import GroundingRecipe
-from svitt_ego.config.schema import BaseRecipe
 from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.data.synthetic.nlq.generate import generate_nlq
 from svitt_ego.durable_files import write_atomically

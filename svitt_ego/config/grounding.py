@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, Strict, model_validator
 
-from svitt_ego.config.schema import (
+from svitt_ego.config.base import (
     BaseData,
     BaseRecipe,
     BaseTraining,

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from svitt_ego.config.schema import ConfigError, Recipe
+from svitt_ego.config.base import ConfigError
+from svitt_ego.config.schema import Recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "launch" / "recipes"
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from svitt_ego.config import ConfigError
-from svitt_ego.config.schema import BaseRecipe
+from svitt_ego.config.base import BaseRecipe
 from svitt_ego.data.randomness import Stream, generator
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from transformers import PreTrainedTokenizerBase
 
-from svitt_ego.config.schema import ConfigError
+from svitt_ego.config.base import ConfigError
 from svitt_ego.config.schema import Model as ModelRecipe
 from svitt_ego.durable_files import write_atomically
 from svitt_ego.models.weights import load_weights, save_weights

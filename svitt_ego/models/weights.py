@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from svitt_ego.config.schema import ConfigError
+from svitt_ego.config.base import ConfigError
 from svitt_ego.models.misfit import misfit
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from svitt_ego.config import ConfigError
+from svitt_ego.config.base import divisors
 from svitt_ego.config.load import AnyRecipe, recipe_from_tree
-from svitt_ego.config.schema import divisors
 
 
 @dataclass(frozen=True)

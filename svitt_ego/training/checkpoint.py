@@ -29,7 +29,7 @@ from deepspeed.checkpoint.constants import (
 from torch import Tensor, nn
 
 from svitt_ego.config import ConfigError
-from svitt_ego.config.schema import BaseTraining
+from svitt_ego.config.base import BaseTraining
 from svitt_ego.durable_files import flush_to_disk, write_atomically
 from svitt_ego.models.weights import save_weights
 from svitt_ego.training.agreement import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from svitt_ego.config.schema import BaseRecipe, ConfigError
+from svitt_ego.config.base import BaseRecipe, ConfigError
 
 SUPPORTED_STAGES = (0, 1, 2, 3)
 

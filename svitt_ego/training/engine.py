@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from svitt_ego.config.schema import BaseRecipe
+from svitt_ego.config.base import BaseRecipe
 from svitt_ego.profiling.recorder import MemoryRecorder
 from svitt_ego.training.accelerator import deepspeed, get_accelerator
 from svitt_ego.training.deepspeed_config import (

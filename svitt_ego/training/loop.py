@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from svitt_ego.config import ConfigError
-from svitt_ego.config.schema import BaseRecipe
+from svitt_ego.config.base import BaseRecipe
 from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.models.weights import check_weights
 from svitt_ego.training.accelerator import leave_distributed, machine, start_distributed

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from svitt_ego.config.schema import Optimisation
+from svitt_ego.config.base import Optimisation
 from svitt_ego.training.parameter_groups import parameter_groups
 
 

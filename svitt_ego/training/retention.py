@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from svitt_ego.config.schema import BaseTraining
+from svitt_ego.config.base import BaseTraining
 
 
 def kept_steps(metrics: Mapping[int, Mapping[str, float]], training: BaseTraining) -> set[int]:

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from svitt_ego.config import ConfigError, Recipe, dump_recipe
+from svitt_ego.config.base import BaseRecipe
 from svitt_ego.config.load import parse_yaml, recipe_from_tree
-from svitt_ego.config.schema import BaseRecipe
 from svitt_ego.durable_files import read_json_lines, write_atomically
 
 POINTER = "latest"

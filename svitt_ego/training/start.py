@@ -7,7 +7,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from svitt_ego.config.schema import BaseRecipe
+from svitt_ego.config.base import BaseRecipe
 from svitt_ego.training.agreement import on_rank_0
 from svitt_ego.training.batch_split import BatchSplit, split_for, with_split
 from svitt_ego.training.checkpoint import load_checkpoint

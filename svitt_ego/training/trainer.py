@@ -12,7 +12,7 @@ import torch.distributed as dist
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from svitt_ego.config.schema import BaseRecipe
+from svitt_ego.config.base import BaseRecipe
 from svitt_ego.data.faults import FaultTally
 from svitt_ego.training.agreement import to_rank_0
 from svitt_ego.training.checkpoint import CheckpointNotWritten, save_checkpoint

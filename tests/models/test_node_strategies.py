@@ -10,7 +10,12 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
-from svitt_ego.config.schema import EdgeSparsity, FusionEncoder, NodeSparsity, VideoEncoder
+from svitt_ego.config.schema import (
+    EdgeSparsity,
+    FusionEncoder,
+    NodeSparsity,
+    VideoEncoder,
+)
 from svitt_ego.config.schema import TextEncoder as TextRecipe
 from svitt_ego.models import fusion_encoder, video_encoder
 from svitt_ego.models.node_strategies import SCORED, reduce_tokens

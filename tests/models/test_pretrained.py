@@ -23,7 +23,7 @@ from transformers import (
     ViTModel,
 )
 
-from svitt_ego.config.schema import ConfigError
+from svitt_ego.config.base import ConfigError
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.pretrained import load_pretrained
 from svitt_ego.models.pretrained.bert import load_bert

@@ -9,7 +9,8 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from svitt_ego.config import load_recipe
-from svitt_ego.config.schema import ConfigError, NodeSparsity, Objectives, Recompute
+from svitt_ego.config.base import ConfigError
+from svitt_ego.config.schema import NodeSparsity, Objectives, Recompute
 from svitt_ego.data.batch import Batch
 from svitt_ego.models import SViTTEgo
 from svitt_ego.training.draws import Draws

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from svitt_ego.config.base import ConfigError
 from svitt_ego.config.schema import (
-    ConfigError,
     Data,
     FusionEncoder,
     Model,

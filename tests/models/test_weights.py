@@ -2,7 +2,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from svitt_ego.config.schema import ConfigError
+from svitt_ego.config.base import ConfigError
 from svitt_ego.models import SViTTEgo
 from svitt_ego.models.weights import check_weights, load_weights, save_weights
 

@@ -7,7 +7,7 @@ import timm
 import torch
 from transformers import BeitModel
 
-from svitt_ego.config.schema import ConfigError
+from svitt_ego.config.base import ConfigError
 from svitt_ego.models.attention.position import CLS_ROWS
 from svitt_ego.models.pretrained.inflate import fit_bias_table
 from svitt_ego.models.pretrained.source import (

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from transformers import BertForMaskedLM
 
-from svitt_ego.config.schema import ConfigError
+from svitt_ego.config.base import ConfigError
 from svitt_ego.models.pretrained.source import (
     State,
     check_settings,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from svitt_ego.config.schema import ConfigError
+from svitt_ego.config.base import ConfigError
 from svitt_ego.models.misfit import misfit
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from svitt_ego.config.schema import ConfigError
+from svitt_ego.config.base import ConfigError
 from svitt_ego.config.schema import VideoEncoder as VideoRecipe
 from svitt_ego.models.attention.position import CLS_ROWS
 from svitt_ego.models.pretrained import bert

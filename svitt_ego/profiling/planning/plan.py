@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from svitt_ego.config.schema import ConfigError, Recipe
+from svitt_ego.config.base import ConfigError
+from svitt_ego.config.schema import Recipe
 from svitt_ego.profiling.planning.assumptions import Assumptions
 from svitt_ego.profiling.planning.largest import largest_that_fits
 from svitt_ego.profiling.planning.planned_run import PlannedRun, PlannedStep

@@ -11,7 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from svitt_ego.config.schema import ConfigError, Recipe
+from svitt_ego.config.base import ConfigError
+from svitt_ego.config.schema import Recipe
 from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.ledger import StepMemory
 from svitt_ego.profiling.optimizer_states import make_states
