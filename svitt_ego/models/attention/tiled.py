@@ -134,11 +134,11 @@ class _Plan:
         device = "cuda" if q.is_cuda else "cpu"
         budget = TILE_BYTES[device] // self.dtype.itemsize
         row = tokens if pattern is None else 1 + pattern.shape[1] * block_size
-        rows = max(queries, head_dim)  # of few queries, the keys are larger than the scores
+        head = max(queries, head_dim) * row  # of few queries, the keys are larger than the scores
         # Whole heads first, so that a head's keys have their gradient from few tiles; then all
         # samples, which may share the bias; then more heads.
-        samples = _even_share(batch, budget // (rows * row))
-        at_once = budget // (samples * rows * row) or LEAST_HEADS
+        samples = _even_share(batch, budget // head)
+        at_once = budget // (samples * head) or LEAST_HEADS
         some_heads = _even_share(heads, at_once)
         scores = max(budget // (samples * some_heads), row * min(queries, LEAST_QUERIES))
         if pattern is None:
