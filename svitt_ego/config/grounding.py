@@ -35,6 +35,10 @@ class Pyramid(Section):
     text_layers: PositiveInt = 4
     window: PositiveInt = 9
     """Positions that one attends to, itself in the middle; odd."""
+    query_product: bool = False
+    """Give the video branch, beside the features of a window, their products with the query's first
+    token, [CLS]. For features in which clips and texts lie in one space: there the products say
+    what matches, which attention would first have to learn. Not in the report."""
     cross_attention: bool = False
     """In the levels above the stem too: the report's starred variant."""
     regression_ranges: Annotated[tuple[Range, ...], Strict(False)] = REGRESSION_RANGES
@@ -106,6 +110,11 @@ class GroundingModel(Section):
             raise complain("heads", self.heads, f"must divide width {self.width}: {allowed}")
         if self.width % 2:
             raise complain("width", self.width, "must be even")
+        if self.pyramid.query_product and self.text_width != self.video_width:
+            allowed = (
+                f"must be video_width, {self.video_width}, where pyramid.query_product is true"
+            )
+            raise complain("text_width", self.text_width, allowed)
         return self
 
 

@@ -1,7 +1,7 @@
-"""Extracting features of long clips: one vector for each window, the video encoder's pooled output.
+"""Extracting features of long clips: for each window the vector that is compared with texts.
 
-`SViTTEgo.project_video` makes of them what is compared with texts. The work is divided by clips
-among ranks, and what is there already is kept, so that it can be stopped at any time.
+The work is divided by clips among ranks, and what is there already is kept, so that it can be
+stopped at any time.
 """
 
 import time
@@ -88,7 +88,7 @@ def extract_features(
     index = FeatureIndex(
         **asdict(windowing),
         frames=reading.frames,
-        width=run.model.recipe.video.width,
+        width=run.model.recipe.projection_width,
         clips={},
         unreadable={},
         videos=reading.files,
@@ -165,16 +165,16 @@ def _embedded_clips(
             if stretch.fault is not None:
                 faults[stretch.fault.path] = stretch.fault.cause
             else:
-                rows.append(_pooled(run.model, stretch.video))
+                rows.append(_projected(run.model, stretch.video))
             bar.update(stretch.last - stretch.first)
             if stretch.last == counts[stretch.clip] == sum(map(len, rows)):
                 yield stretch.clip, torch.cat(rows)
 
 
 @torch.inference_mode()
-def _pooled(model: SViTTEgo, video: Tensor) -> Tensor:
+def _projected(model: SViTTEgo, video: Tensor) -> Tensor:
     device = next(model.parameters()).device
-    return model.encode_video(video.to(device)).pooled.float().cpu()
+    return model.project_video(model.encode_video(video.to(device)).pooled).float().cpu()
 
 
 def _identity(

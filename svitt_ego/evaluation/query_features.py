@@ -1,4 +1,4 @@
-"""The text encoder's tokens of queries, for grounding: one safetensors file a file of queries."""
+"""Features of queries, token by token, for grounding: one safetensors file a file of queries."""
 
 from pathlib import Path
 
@@ -30,7 +30,11 @@ def write_query_features(
 def query_features(
     queries: dict[str, str], run: EvaluatedRun, progress: bool = True
 ) -> dict[str, Tensor]:
-    """By query id: (tokens, width) float32, [CLS] first and [SEP] last, without padding."""
+    """By query id: (tokens, projection_width) float32, [CLS] first and [SEP] last, without padding.
+
+    Each token is projected as [CLS] is, so that the first row's product with a window's feature is
+    the cosine of query and window.
+    """
     device = next(run.model.parameters()).device
     size, max_tokens = run.recipe.evaluation.micro_batch_size, run.recipe.data.max_text_tokens
     names, features = list(queries), {}
@@ -38,7 +42,8 @@ def query_features(
         for start in range(0, len(queries), size):
             batch = names[start : start + size]
             ids, mask = encode_texts(run.tokenizer, [queries[name] for name in batch], max_tokens)
-            tokens = run.model.encode_text(ids.to(device), mask.to(device)).tokens.float().cpu()
+            tokens = run.model.encode_text(ids.to(device), mask.to(device)).tokens
+            tokens = run.model.project_text(tokens).float().cpu()
             for name, of_query, length in zip(batch, tokens, mask.sum(dim=1), strict=True):
                 features[name] = of_query[: int(length)].contiguous()
             bar.update(len(batch))

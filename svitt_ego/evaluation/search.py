@@ -52,7 +52,7 @@ def find_moments(folder: Path, query: str, run: EvaluatedRun, most: int) -> list
         features = torch.from_numpy(read_features(folder / clip.file)).to(text)
         if features.shape != (clip.windows, index.width):
             raise ConfigError(f"{folder / clip.file}: is not what the index says: index again")
-        scores = (run.model.project_video(features) @ text).float().cpu().numpy()
+        scores = (features @ text).float().cpu().numpy()
         for window in best_apart(scores, windowing, most):
             start_s, end_s = windowing.span_s(window, clip.duration_s)
             moments.append(

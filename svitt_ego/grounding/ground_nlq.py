@@ -75,7 +75,8 @@ class GroundNLQ(Grounder):
         }
         local = shared | {"window": pyramid.window}
         levels = len(pyramid.regression_ranges)
-        self.video = Projection(recipe.video_width, width, pyramid.projection_layers, kernel=3)
+        inputs = recipe.video_width * (2 if pyramid.query_product else 1)
+        self.video = Projection(inputs, width, pyramid.projection_layers, kernel=3)
         self.text = Projection(recipe.text_width, width, pyramid.projection_layers, kernel=1)
         self.text_layers = nn.ModuleList(
             GroundingLayer(**shared) for _ in range(pyramid.text_layers)
@@ -98,7 +99,10 @@ class GroundNLQ(Grounder):
         for layer in self.text_layers:
             text = layer(text, batch.text_mask)
         mask = batch.video_mask
-        x = self.video(batch.video, mask)
+        x = batch.video
+        if pyramid.query_product:
+            x = beside_query_product(x, batch.text[:, 0])
+        x = self.video(x, mask)
         x = x + self._positions(x) * mask[..., None]
         for layer in self.stem:
             x = layer(x, mask, text, batch.text_mask)
@@ -188,6 +192,17 @@ class GroundNLQ(Grounder):
             dist.all_reduce(positives)
             positives = positives / dist.get_world_size()
         self.running_positives.lerp_(positives.clamp(min=1), 1 - _MOMENTUM)
+
+
+def beside_query_product(video: Tensor, query: Tensor) -> Tensor:
+    """Each window's features beside their products with the query's, whose sum is the cosine of
+    window and query: (B, T, E), (B, E) -> (B, T, 2E).
+
+    Of unit vectors a component is about E^-1/2 and a product of two E^-1, so both are brought to
+    about 1.
+    """
+    width = video.shape[-1]
+    return torch.cat([video * width**0.5, video * query[:, None] * width], dim=-1)
 
 
 def _best_of_levels(scores: Tensor, points: Points, decoding: Decoding) -> Tensor:

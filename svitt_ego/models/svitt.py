@@ -104,9 +104,9 @@ class SViTTEgo(nn.Module):
         """(B, E) -> (B, P), L2-normalised."""
         return F.normalize(self.video_projection(pooled), dim=-1)
 
-    def project_text(self, pooled: Tensor) -> Tensor:
-        """(B, D) -> (B, P), L2-normalised."""
-        return F.normalize(self.text_projection(pooled), dim=-1)
+    def project_text(self, hidden: Tensor) -> Tensor:
+        """(…, D) -> (…, P), L2-normalised. Trained on [CLS] alone, the pooled token."""
+        return F.normalize(self.text_projection(hidden), dim=-1)
 
     def fuse(
         self,

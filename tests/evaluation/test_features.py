@@ -45,22 +45,24 @@ def test_extracted_resumed_and_refused(run, recipe, nlq, tmp_path, monkeypatch, 
     assert "2 clips embedded, 0 there already" in said and "windows/s" in said
     index = FeatureIndex.read(output)
     assert index.clips.keys() == {"c1", "c2"} and index.unreadable.popitem()[1] == "missing"
-    assert index.clips["c1"].windows == 1 + (120 - 6) // 3 and index.width == 128
+    assert index.clips["c1"].windows == 1 + (120 - 6) // 3 and index.width == 64
 
     model, _ = load_trained_model(run)
     clip = LongClip("c1", uid, 3.0, 7.0)
     with torch.no_grad():
         video = read_windows(clip, range(17, 22), Windowing(6, 3, 30.0), reading_of(recipe))
-        expected = model.encode_video(video).pooled.numpy()
+        expected = model.project_video(model.encode_video(video).pooled).numpy()
     features = read_features(output / index.clips["c1"].file)
-    assert features.dtype == np.float32 and features.shape == (39, 128)
+    assert features.dtype == np.float32 and features.shape == (39, 64)
     assert np.allclose(features[17:22], expected, atol=1e-4)
 
     tokens = load_file(output / "queries_nlq_val.safetensors")
     tokenizer = load_tokenizer(recipe.data.tokenizer, recipe.model.text.vocabulary_size)
     ids, mask = encode_texts(tokenizer, ["where is it?"], recipe.data.max_text_tokens)
     with torch.no_grad():
-        assert np.allclose(tokens["note-c1_0"], model.encode_text(ids, mask).tokens[0], atol=1e-5)
+        text = model.encode_text(ids, mask)
+        assert np.allclose(tokens["note-c1_0"], model.project_text(text.tokens)[0], atol=1e-5)
+        assert np.allclose(tokens["note-c1_0"][0], model.project_text(text.pooled)[0], atol=1e-5)
 
     (output / "c2.safetensors").write_bytes(b"torn")
     kept = (output / "c1.safetensors").stat().st_mtime_ns

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import ValidationError
+from torch.nn.functional import normalize
 from torchvision.ops import sigmoid_focal_loss
 
 from svitt_ego.config import load_recipe
-from svitt_ego.config.grounding import Decoding, GroundingRecipe, Pyramid
-from svitt_ego.grounding.ground_nlq import PointOutputs
+from svitt_ego.config.grounding import Decoding, GroundingModel, GroundingRecipe, Pyramid
+from svitt_ego.grounding.ground_nlq import PointOutputs, beside_query_product
 from svitt_ego.grounding.points import assign, pyramid_points
 from svitt_ego.grounding.positions import sinusoidal_positions
 from svitt_ego.grounding.spans import diou_loss, pairwise_iou
@@ -133,3 +135,31 @@ def test_shipped_recipes(name):
     assert len(recipe.model.pyramid.regression_ranges) == 7
     assert recipe.model.width == int(name.split("_")[1])
     assert recipe.data.grid.stride_frames == (4.0 if name.endswith("_128") else 16.043)
+
+
+@pytest.mark.parametrize("length", [1, 64, 101])
+def test_query_products_leave_padding_out(make_model, make_batch, length):
+    model = make_model(video_width=6, text_width=6, pyramid=pyramid(query_product=True))
+    model = model.double().eval()
+    batch = make_batch(length, 130, tokens=(3, 9))
+    batch = replace(batch, video=batch.video[..., :6].double(), text=batch.text.double())
+    both, one = model(batch), model(first_alone(batch, length, tokens=3))
+    seen = both.mask[0]
+    torch.testing.assert_close(both.logits[0, seen], one.logits[0])
+    torch.testing.assert_close(both.distances[0, seen], one.distances[0])
+
+
+def test_query_products_add_up_to_the_cosine():
+    video = normalize(torch.randn(2, 7, 64), dim=-1)
+    query = normalize(torch.randn(2, 64), dim=-1)
+    beside = beside_query_product(video, query)
+    torch.testing.assert_close(beside[..., :64] / 8, video)
+    cosines = torch.cosine_similarity(video, query[:, None], dim=-1)
+    torch.testing.assert_close(beside[..., 64:].mean(-1), cosines)
+    assert beside[..., :64].pow(2).mean().sqrt() == pytest.approx(1.0, abs=1e-5)
+    assert beside[..., 64:].pow(2).mean().sqrt() == pytest.approx(1.0, abs=0.3)
+
+
+def test_query_products_need_features_of_one_width():
+    with pytest.raises(ValidationError, match="must be video_width, 256"):
+        GroundingModel(text_width=128, pyramid=Pyramid(query_product=True))
