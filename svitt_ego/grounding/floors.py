@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch.nn.functional import normalize
 
 from svitt_ego.durable_files import write_atomically
 from svitt_ego.grounding.features import INDEX, TENSOR, ClipFeatures
@@ -19,7 +20,7 @@ _QUANTILES = (0.5, 0.25, 0.75, 0.1, 0.9)
 
 
 def write_random_features(source: Path, target: Path, seed: int) -> Path:
-    """A folder of features like another, with noise N(0, 1) in each window.
+    """A folder of features like another, with a random direction in each window.
 
     Raises:
         FeaturesError: `source` cannot be read.
@@ -28,7 +29,7 @@ def write_random_features(source: Path, target: Path, seed: int) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
     for clip in features.clips.values():
-        noise = torch.randn(clip.windows, features.width, generator=generator)
+        noise = normalize(torch.randn(clip.windows, features.width, generator=generator), dim=-1)
         save_file({TENSOR: noise}, target / clip.file)
     clips = {uid: asdict(clip) for uid, clip in features.clips.items()}
     tree = {**asdict(features.grid), "width": features.width, "clips": clips}
