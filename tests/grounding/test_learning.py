@@ -10,7 +10,7 @@ from svitt_ego.grounding.spans import pairwise_iou
 from svitt_ego.grounding.time_grid import TimeGrid
 
 GRID = TimeGrid(4, 4, 30)
-CHANNELS, LENGTH = 4, 64
+CHANNELS, LENGTH, STEPS = 4, 64, 160
 
 MODELS = {
     "ground_nlq": {
@@ -66,13 +66,16 @@ def test_finds_what_the_query_names(architecture, one_thread):
         )
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(280):
+    # at a constant rate it depends on the CPU's rounding whether the last steps land well
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=STEPS)
+    for _ in range(STEPS):
         batch = draw(16)
         loss = model.losses(model(batch), batch).total
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
     model.eval()
     batch = draw(60)
     predictions = model.predict(model(batch), batch, Decoding())
@@ -81,4 +84,4 @@ def test_finds_what_the_query_names(architecture, one_thread):
         and pairwise_iou(predicted.windows_s[:1], truth[None]).item() > 0.5
         for predicted, truth in zip(predictions, GRID.to_seconds(batch.spans), strict=True)
     ]
-    assert sum(hits) >= 36  # of 60; without the query 15
+    assert sum(hits) >= 48  # of 60; without the query 15
