@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
-from itertools import islice
 from typing import Any
 from unittest.mock import patch
 
@@ -25,8 +24,8 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from svitt_ego.config.schema import Recipe
-from svitt_ego.models.attention import tiled
 from svitt_ego.profiling.planning.fused_attention import planned_kernel
+from svitt_ego.profiling.planning.same_work import same_work_once
 from svitt_ego.training.accelerator import deepspeed, get_accelerator
 
 # after accelerator.py, which must be the first to import DeepSpeed
@@ -150,7 +149,7 @@ def _leave_process_group() -> None:
 @contextmanager
 def _kernels_of_cuda() -> Iterator[None]:
     """Tensors of `GPU` say `is_cuda`, by which kernels are chosen; the one that PyTorch compiles
-    is replaced by one that allocates the same, and samples that do the same are taken once."""
+    is replaced by one that allocates the same, and what does the same is computed once."""
     is_cuda = property(lambda tensor: tensor.fake_device == GPU)
     # the package's attribute of this name is the function
     dispatch = import_module("svitt_ego.models.attention.attention")
@@ -159,15 +158,9 @@ def _kernels_of_cuda() -> Iterator[None]:
         patch.object(torch, "tensor", partial(_tensor_on_its_device, torch.tensor)),
         patch.object(torch.cuda, "get_device_capability", lambda device=None: AMPERE),
         patch.object(dispatch, "compiled_kernel", lambda: planned_kernel),
-        patch.object(tiled, "zip", _first_pair, create=True),
+        same_work_once(),
     ):
         yield
-
-
-def _first_pair(*sequences: Any, strict: bool = False) -> Iterator[tuple[Any, ...]]:
-    """For tiled attention, which adds the bias' gradient sample by sample, in place: all samples do
-    as the first does and leave no memory, but they would take most of a plan's time."""
-    return islice(zip(*sequences, strict=strict), 1)
 
 
 def _tensor_on_its_device(

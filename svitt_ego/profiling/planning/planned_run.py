@@ -17,6 +17,7 @@ from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.ledger import StepMemory
 from svitt_ego.profiling.optimizer_states import make_states
 from svitt_ego.profiling.planning.fake_gpu import GPU, HOST, fake_machine, masked_share
+from svitt_ego.profiling.planning.same_work import times
 from svitt_ego.profiling.tracker import TensorTracker
 from svitt_ego.training.deepspeed_config import precision_of
 from svitt_ego.training.engine import build_engine, memory_recorder
@@ -156,7 +157,8 @@ class FlopCount(TorchDispatchMode):
         result = func(*args, **kwargs)
         if func is torch.ops.aten.baddbmm_.default:  # not in the registry
             batch, rows, inner = args[1].shape
-            self.flops += 2 * batch * rows * inner * args[2].shape[2]
+            self.flops += times() * 2 * batch * rows * inner * args[2].shape[2]
         elif func._overloadpacket in flop_registry:
-            self.flops += flop_registry[func._overloadpacket](*args, **kwargs, out_val=result)
+            count = flop_registry[func._overloadpacket]
+            self.flops += times() * count(*args, **kwargs, out_val=result)
         return result

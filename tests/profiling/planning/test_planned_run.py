@@ -9,7 +9,6 @@ import torch.distributed as dist
 
 from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.config.schema import Recipe
-from svitt_ego.profiling.planning import fake_gpu
 from svitt_ego.profiling.planning.answer import answer
 from svitt_ego.profiling.planning.assumptions import Assumptions
 from svitt_ego.profiling.planning.check import CASES, check
@@ -153,13 +152,6 @@ def test_the_first_step_is_as_the_second():
         with PlannedRun(recipe, config, 2) as run:
             first, second = (run.step(4).memory.peak.peak_bytes for _ in range(2))
         assert first == pytest.approx(second, abs=64)
-
-
-def test_samples_taken_once_stand_for_all(monkeypatch: pytest.MonkeyPatch):
-    recipe = tiny()
-    short = planned(recipe, 1)
-    monkeypatch.setattr(fake_gpu, "_first_pair", zip)
-    assert planned(recipe, 1).memory == short.memory
 
 
 def test_a_config_that_deepspeed_refuses_is_one_line():
