@@ -101,15 +101,18 @@ class Planner:
             self._assumptions,
         )
 
-    def largest(self, gpu_memory_bytes: int, first: int | None = None) -> int:
+    def largest(self, gpu_memory_bytes: int) -> int:
         """Most anchors of one rank that fit, as `largest_that_fits`; 0 where not even one does.
 
-        Args:
-            first: where to begin; None: the recipe's micro-batch.
+        The search begins with what was planned before, where nothing was with the recipe's
+        micro-batch.
         """
-        first = first or self._run.recipe.training.micro_batch_size
-        empty_bytes = self._assumptions.needed_bytes(self._step(first).memory.start_bytes)
-        return largest_that_fits(self._need, gpu_memory_bytes, first, empty_bytes)
+        if not self._steps:
+            self._step(self._run.recipe.training.micro_batch_size)
+        known = {micro_batch: self._need(micro_batch) for micro_batch in self._steps}
+        start_bytes = next(iter(self._steps.values())).memory.start_bytes
+        empty_bytes = self._assumptions.needed_bytes(start_bytes)
+        return largest_that_fits(self._need, gpu_memory_bytes, known, empty_bytes)
 
     def _need(self, micro_batch: int) -> int:
         return self._assumptions.needed_bytes(self._step(micro_batch).memory.peak.peak_bytes)

@@ -67,7 +67,8 @@ def wider(base: Plan, progress: Progress = lambda _: None) -> Remedy | None:
     what, recipe, config = _recomputed(base, "layers")
     with PlannedRun(recipe, config, base.gpus) as run:
         planner = Planner(run, base.assumptions, progress)
-        largest = planner.largest(base.gpu_memory_bytes, base.micro_batch)
+        planner.plan(base.gpu_memory_bytes, base.micro_batch)  # to begin the search with
+        largest = planner.largest(base.gpu_memory_bytes)
         if largest <= base.micro_batch:
             return None
         changed = planner.plan(base.gpu_memory_bytes, largest)
