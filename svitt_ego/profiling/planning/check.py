@@ -41,6 +41,9 @@ CASES = (
     Case("ZeRO 1, two ranks", 1, 2),
     Case("ZeRO 2, two ranks, recomputed layers", 2, 2, ("training.recompute.what=layers",)),
     Case("ZeRO 2, two ranks", 2, 2),
+    Case("ZeRO 3", 3, 1),
+    Case("ZeRO 3, two ranks", 3, 2),
+    Case("ZeRO 3, two ranks, recomputed layers", 3, 2, ("training.recompute.what=layers",)),
 )
 MICRO_BATCH = 8
 """Enough for activations to matter beside the weights."""

@@ -31,6 +31,7 @@ from svitt_ego.training.accelerator import deepspeed, get_accelerator
 # after accelerator.py, which must be the first to import DeepSpeed
 from deepspeed.accelerator import set_accelerator  # isort: skip
 from deepspeed.accelerator.cpu_accelerator import CPU_Accelerator  # isort: skip
+from deepspeed.runtime.zero import partitioned_param_coordinator as trace  # isort: skip
 
 GPU = torch.device("cpu", 0)
 HOST = torch.device("cpu")
@@ -125,11 +126,16 @@ def fake_machine(device: torch.device, world_size: int, masked_share: float) -> 
             set_accelerator(FakeGpuAccelerator())
             stack.callback(set_accelerator, before)
             stack.enter_context(_kernels_of_cuda())
+        stack.enter_context(patch.object(trace, "assert_ints_same_as_other_ranks", _peers_agree))
         dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=world_size)
         stack.callback(_leave_process_group)
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(FakeValues(masked_share))
         yield
+
+
+def _peers_agree(numbers: list[int]) -> None:
+    """At stage 3, on the order in which modules ask for their weights."""
 
 
 def masked_share(recipe: Recipe) -> float:

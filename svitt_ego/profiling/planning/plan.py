@@ -5,16 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from svitt_ego.config.base import ConfigError
 from svitt_ego.config.schema import Recipe
 from svitt_ego.profiling.planning.assumptions import Assumptions
 from svitt_ego.profiling.planning.largest import largest_that_fits
 from svitt_ego.profiling.planning.planned_run import PlannedRun, PlannedStep
-from svitt_ego.training.deepspeed_config import (
-    Machine,
-    resolve_deepspeed_config,
-    zero_stage_of,
-)
+from svitt_ego.training.deepspeed_config import Machine, resolve_deepspeed_config
 
 Progress = Callable[[str], None]
 
@@ -128,10 +123,8 @@ def planned_config(path: str, recipe: Recipe, gpus: int) -> dict[str, Any]:
     """The DeepSpeed config as a machine with such GPUs would resolve it.
 
     Raises:
-        ConfigError: as `resolve_deepspeed_config`, or of stage 3, which the plan does not know.
+        ConfigError: as `resolve_deepspeed_config`.
     """
     machine = Machine("cuda", fp16=True, bf16=True)
     config = resolve_deepspeed_config(path, recipe, gpus, Path(), machine)
-    if zero_stage_of(config) == 3:
-        raise ConfigError(f"{path}: zero_optimization.stage = 3: plans are made for stages 0 to 2")
     return config | {"tensorboard": {"enabled": False}}

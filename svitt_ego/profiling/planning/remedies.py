@@ -92,10 +92,10 @@ def _changes(base: Plan) -> Iterator[tuple[str, Recipe, dict[str, Any]]]:
     for policy in policies[policies.index(recipe.training.recompute.what) + 1 :]:
         yield _recomputed(base, policy)
     zero = config.get("zero_optimization", {})
-    if zero.get("stage") in (1, 2) and zero.get("reduce_bucket_size", 5e8) > SMALL_BUCKET:
+    if zero.get("stage", 0) > 0 and zero.get("reduce_bucket_size", 5e8) > SMALL_BUCKET:
         buckets = {"reduce_bucket_size": SMALL_BUCKET, "allgather_bucket_size": SMALL_BUCKET}
         yield f"reduce_bucket_size: {SMALL_BUCKET:,}", recipe, _with_zero(config, buckets)
-    if zero.get("stage") in (1, 2) and "offload_optimizer" not in zero:
+    if zero.get("stage", 0) > 0 and "offload_optimizer" not in zero:
         offload = {"offload_optimizer": {"device": "cpu"}}
         changed = _with_zero(config, offload) | {"zero_force_ds_cpu_optimizer": False}
         yield "offload_optimizer: cpu", recipe, changed
