@@ -86,6 +86,6 @@ def markdown(rows: Sequence[Row]) -> str:
         peaks = [show_bytes(sum(split.values())) for split in (row.predicted, row.measured)]
         lines.append(
             f"| {row.case.name} | {row.case.stage} | {row.case.ranks} | {peaks[0]} | {peaks[1]} "
-            f"| {row.error:+.2%} |"
+            f"| {row.error:z.2%} |"
         )
     return "\n".join(lines)
