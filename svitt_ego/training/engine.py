@@ -76,6 +76,8 @@ def _optimizer_tensors(engine: Any) -> list[Tensor]:
     """What the optimiser keeps between steps: fp32 master partitions and Adam's moments."""
     optimizer = getattr(engine.optimizer, "optimizer", engine.optimizer)
     masters = [p for group in optimizer.param_groups for p in group["params"]]
+    # at stage 3 the groups have them only while they are updated
+    masters += getattr(engine.optimizer, "fp32_partitioned_groups_flat", [])
     moments = [
         value
         for state in optimizer.state.values()

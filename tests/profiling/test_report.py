@@ -105,6 +105,8 @@ def test_page_and_files_of_a_comparison(tmp_path: Path):
     text = page.read_text()
     assert text.count("<svg") == 3
     assert References(text).found == []
+    # the first level of each tree stands open, however small its share
+    assert len(re.findall(r"<details[^>]* open><summary>\s*<span>video</span>", text)) == 3
     # Peaks of 4 frames in MiB: 160 + 1.25, 80 + 1.25, 40 + 1.25; each against the one before.
     for figure in ("161.3 MiB", "81.3 MiB", "41.3 MiB", "\N{MINUS SIGN}50%", "\N{MINUS SIGN}49%"):
         assert figure in text

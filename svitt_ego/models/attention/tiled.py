@@ -6,6 +6,8 @@ Between the passes only the inputs are kept: q, k, v, the bias table, the positi
 pattern; no probabilities, no log-sum-exp, no gathered keys, no pairwise bias or index.
 """
 
+from itertools import product
+
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
@@ -50,7 +52,7 @@ def cls_attention(q: Tensor, k: Tensor, bias_table: Tensor, codes: Tensor) -> Te
     plan = _Plan(q, k, bias_table, codes)
     (tile,) = plan.tiles
     p = q.new_empty(k.shape[:3])
-    for chunk in plan.chunks:
+    for chunk in product(*plan.parts):
         queries, keys = tile.group(plan.take(q, chunk)), tile.gather(plan.take(k, chunk))
         p[chunk] = plan.probabilities(queries, keys, plan.index(tile, chunk), chunk)[:, :, 0, 0]
     return p[:, :, 1:].mean(1)
@@ -73,7 +75,7 @@ class _TiledAttention(torch.autograd.Function):
         batch, heads, tokens, head_dim = q.shape
         plan = _Plan(q, k, bias_table, codes, pattern, block_size)
         out = q.new_empty(batch, tokens, heads, head_dim)
-        for chunk in plan.chunks:
+        for chunk in product(*plan.parts):
             queries, keys, values = (plan.take(x, chunk) for x in (q, k, v))
             result = out.transpose(1, 2)[chunk]
             for tile in plan.tiles:
@@ -90,7 +92,7 @@ class _TiledAttention(torch.autograd.Function):
         d_out = d_out.unflatten(2, (q.shape[1], -1)).transpose(1, 2)
         dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
         d_table = torch.zeros_like(plan.table)
-        for chunk in plan.chunks:
+        for chunk in product(*plan.parts):
             queries, keys, values, d_result = (plan.take(x, chunk) for x in (q, k, v, d_out))
             of_keys, of_values = (torch.zeros_like(x, dtype=plan.sum_dtype) for x in (keys, values))
             for tile in plan.tiles:
@@ -145,12 +147,8 @@ class _Plan:
             self.tiles = dense_tiles(queries, tokens, scores)
         else:
             self.tiles = sparse_tiles(pattern.to(q.device), block_size, tokens, scores)
-        self.chunks = [
-            (slice(i, min(i + samples, batch)), slice(j, min(j + some_heads, heads)))
-            for i in range(0, batch, samples)
-            for j in range(0, heads, some_heads)
-        ]
-        """Samples and heads that are computed together."""
+        self.parts = _parts(batch, samples), _parts(heads, some_heads)
+        """Samples, and heads, that are computed together."""
         self.codes = functional.pad(codes, (1, 0))
         self.rows = len(bias_table)
         table = functional.pad(bias_table.t().to(self.sum_dtype), (0, 1), value=float("-inf"))
@@ -204,6 +202,10 @@ def _even_share(number: int, most: int) -> int:
     """Size of the parts, at most `most` but at least 1, that `number` falls into evenly."""
     parts = max(1, -(-number // max(1, most)))
     return max(1, -(-number // parts))
+
+
+def _parts(number: int, size: int) -> list[slice]:
+    return [slice(i, min(i + size, number)) for i in range(0, number, size)]
 
 
 def _computed_here(dtype: torch.dtype) -> bool:

@@ -42,7 +42,7 @@ def answer(
         if micro_batch:
             made = planner.plan(gpu_memory_bytes, micro_batch)
             say(verdict(made))
-        largest = planner.largest(gpu_memory_bytes, micro_batch)
+        largest = planner.largest(gpu_memory_bytes)
         if not micro_batch or not largest:
             made = planner.plan(gpu_memory_bytes, max(largest, 1))
             say(verdict(made))

@@ -41,6 +41,9 @@ CASES = (
     Case("ZeRO 1, two ranks", 1, 2),
     Case("ZeRO 2, two ranks, recomputed layers", 2, 2, ("training.recompute.what=layers",)),
     Case("ZeRO 2, two ranks", 2, 2),
+    Case("ZeRO 3", 3, 1),
+    Case("ZeRO 3, two ranks", 3, 2),
+    Case("ZeRO 3, two ranks, recomputed layers", 3, 2, ("training.recompute.what=layers",)),
 )
 MICRO_BATCH = 8
 """Enough for activations to matter beside the weights."""
@@ -83,6 +86,6 @@ def markdown(rows: Sequence[Row]) -> str:
         peaks = [show_bytes(sum(split.values())) for split in (row.predicted, row.measured)]
         lines.append(
             f"| {row.case.name} | {row.case.stage} | {row.case.ranks} | {peaks[0]} | {peaks[1]} "
-            f"| {row.error:+.2%} |"
+            f"| {row.error:z.2%} |"
         )
     return "\n".join(lines)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
-from itertools import islice
 from typing import Any
 from unittest.mock import patch
 
@@ -25,13 +24,14 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from svitt_ego.config.schema import Recipe
-from svitt_ego.models.attention import tiled
 from svitt_ego.profiling.planning.fused_attention import planned_kernel
+from svitt_ego.profiling.planning.same_work import same_work_once
 from svitt_ego.training.accelerator import deepspeed, get_accelerator
 
 # after accelerator.py, which must be the first to import DeepSpeed
 from deepspeed.accelerator import set_accelerator  # isort: skip
 from deepspeed.accelerator.cpu_accelerator import CPU_Accelerator  # isort: skip
+from deepspeed.runtime.zero import partitioned_param_coordinator as trace  # isort: skip
 
 GPU = torch.device("cpu", 0)
 HOST = torch.device("cpu")
@@ -126,11 +126,16 @@ def fake_machine(device: torch.device, world_size: int, masked_share: float) -> 
             set_accelerator(FakeGpuAccelerator())
             stack.callback(set_accelerator, before)
             stack.enter_context(_kernels_of_cuda())
+        stack.enter_context(patch.object(trace, "assert_ints_same_as_other_ranks", _peers_agree))
         dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=world_size)
         stack.callback(_leave_process_group)
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(FakeValues(masked_share))
         yield
+
+
+def _peers_agree(numbers: list[int]) -> None:
+    """At stage 3, on the order in which modules ask for their weights."""
 
 
 def masked_share(recipe: Recipe) -> float:
@@ -150,7 +155,7 @@ def _leave_process_group() -> None:
 @contextmanager
 def _kernels_of_cuda() -> Iterator[None]:
     """Tensors of `GPU` say `is_cuda`, by which kernels are chosen; the one that PyTorch compiles
-    is replaced by one that allocates the same, and samples that do the same are taken once."""
+    is replaced by one that allocates the same, and what does the same is computed once."""
     is_cuda = property(lambda tensor: tensor.fake_device == GPU)
     # the package's attribute of this name is the function
     dispatch = import_module("svitt_ego.models.attention.attention")
@@ -159,15 +164,9 @@ def _kernels_of_cuda() -> Iterator[None]:
         patch.object(torch, "tensor", partial(_tensor_on_its_device, torch.tensor)),
         patch.object(torch.cuda, "get_device_capability", lambda device=None: AMPERE),
         patch.object(dispatch, "compiled_kernel", lambda: planned_kernel),
-        patch.object(tiled, "zip", _first_pair, create=True),
+        same_work_once(),
     ):
         yield
-
-
-def _first_pair(*sequences: Any, strict: bool = False) -> Iterator[tuple[Any, ...]]:
-    """For tiled attention, which adds the bias' gradient sample by sample, in place: all samples do
-    as the first does and leave no memory, but they would take most of a plan's time."""
-    return islice(zip(*sequences, strict=strict), 1)
 
 
 def _tensor_on_its_device(

@@ -1,6 +1,6 @@
 """The largest micro-batch that fits, found with few questions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 LARGEST_TRIED = 4096
 """Anchors: a GPU for more has not been built."""
@@ -13,7 +13,7 @@ LONGEST_LEAP = 16
 
 
 def largest_that_fits(
-    need: Callable[[int], int], limit_bytes: int, first: int, empty_bytes: int = 0
+    need: Callable[[int], int], limit_bytes: int, known: Mapping[int, int], empty_bytes: int = 0
 ) -> int:
     """The n with need(n) <= limit_bytes, asked, while n + 1 is too much: asked, or by the line
     through the two known points nearest to the limit, since the need grows about linearly.
@@ -22,35 +22,48 @@ def largest_that_fits(
 
     Args:
         need: n -> bytes; asked once for an n, and as seldom as possible.
-        first: where to begin.
+        known: n -> bytes of what was asked before, at least once.
         empty_bytes: about what 0 would need.
     """
-    low, high = 0, LARGEST_TRIED + 1
-    known: dict[int, int] = {}
-    guess = first
-    while guess != low:
-        known[guess] = need(guess)
-        if known[guess] <= limit_bytes:
+    points = dict(known)
+    low = max((n for n in points if points[n] <= limit_bytes), default=0)
+    high = min((n for n in points if points[n] > limit_bytes), default=LARGEST_TRIED + 1)
+    while high - low > 1:
+        if len(points) - len(known) < LINES_TRIED:
+            guess = _along_the_line(points, low, high, limit_bytes, empty_bytes)
+        else:
+            guess = _between(low, high)
+        if guess == low:
+            break
+        points[guess] = need(guess)
+        if points[guess] <= limit_bytes:
             low = guess
         else:
             high = guess
-        guess = _next_guess(known, low, high, limit_bytes, empty_bytes)
     return low
 
 
-def _next_guess(
-    known: dict[int, int], low: int, high: int, limit_bytes: int, empty_bytes: int
+def _along_the_line(
+    points: Mapping[int, int], low: int, high: int, limit_bytes: int, empty_bytes: int
 ) -> int:
-    """What to ask next, between low and high, exclusive; low itself where nothing is left."""
-    if high - low == 1:
-        return low
-    if len(known) > LINES_TRIED:
-        return (low + min(high, 4 * low + 2)) // 2
-    points = known if len(known) > 1 else {0: empty_bytes, **known}
-    a, b = sorted(points, key=lambda n: abs(points[n] - limit_bytes))[:2]
-    slope = (points[b] - points[a]) / (b - a)
-    if slope <= 0:  # flat, as while the optimiser has the peak: it says little of what lies far out
-        return (low + min(high, 4 * low + 2)) // 2
-    guess = int(a + (limit_bytes - points[a]) / slope)
-    least = low if len(known) > 1 and low else low + 1  # an estimate alone ends no search
-    return min(max(guess, least), high - 1, LONGEST_LEAP * max(known))
+    """What to ask next, between low and high, exclusive; low itself where one more is too much."""
+    known = points if len(points) > 1 else {0: empty_bytes, **points}
+    nearest = sorted(known, key=lambda n: abs(known[n] - limit_bytes))[:2]
+    guess = _crossing(known, *nearest, limit_bytes)
+    if guess is not None and guess >= high in known and low in known:  # it leads astray
+        guess = max(low + 1, _crossing(known, low, high, limit_bytes))
+    if guess is None:
+        return _between(low, high)
+    least = low if len(points) > 1 and low else low + 1  # an estimate alone ends no search
+    return min(max(guess, least), high - 1, LONGEST_LEAP * max(points))
+
+
+def _crossing(known: Mapping[int, int], a: int, b: int, limit_bytes: int) -> int | None:
+    """Where the line through two points reaches the limit, rounded down; None where it is flat, as
+    while the optimiser has the peak: that says little of what lies far out."""
+    slope = (known[b] - known[a]) / (b - a)
+    return int(a + (limit_bytes - known[a]) / slope) if slope > 0 else None
+
+
+def _between(low: int, high: int) -> int:
+    return (low + min(high, 4 * low + 2)) // 2

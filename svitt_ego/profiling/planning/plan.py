@@ -5,16 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from svitt_ego.config.base import ConfigError
 from svitt_ego.config.schema import Recipe
 from svitt_ego.profiling.planning.assumptions import Assumptions
 from svitt_ego.profiling.planning.largest import largest_that_fits
 from svitt_ego.profiling.planning.planned_run import PlannedRun, PlannedStep
-from svitt_ego.training.deepspeed_config import (
-    Machine,
-    resolve_deepspeed_config,
-    zero_stage_of,
-)
+from svitt_ego.training.deepspeed_config import Machine, resolve_deepspeed_config
 
 Progress = Callable[[str], None]
 
@@ -101,15 +96,18 @@ class Planner:
             self._assumptions,
         )
 
-    def largest(self, gpu_memory_bytes: int, first: int | None = None) -> int:
+    def largest(self, gpu_memory_bytes: int) -> int:
         """Most anchors of one rank that fit, as `largest_that_fits`; 0 where not even one does.
 
-        Args:
-            first: where to begin; None: the recipe's micro-batch.
+        The search begins with what was planned before, where nothing was with the recipe's
+        micro-batch.
         """
-        first = first or self._run.recipe.training.micro_batch_size
-        empty_bytes = self._assumptions.needed_bytes(self._step(first).memory.start_bytes)
-        return largest_that_fits(self._need, gpu_memory_bytes, first, empty_bytes)
+        if not self._steps:
+            self._step(self._run.recipe.training.micro_batch_size)
+        known = {micro_batch: self._need(micro_batch) for micro_batch in self._steps}
+        start_bytes = next(iter(self._steps.values())).memory.start_bytes
+        empty_bytes = self._assumptions.needed_bytes(start_bytes)
+        return largest_that_fits(self._need, gpu_memory_bytes, known, empty_bytes)
 
     def _need(self, micro_batch: int) -> int:
         return self._assumptions.needed_bytes(self._step(micro_batch).memory.peak.peak_bytes)
@@ -125,10 +123,8 @@ def planned_config(path: str, recipe: Recipe, gpus: int) -> dict[str, Any]:
     """The DeepSpeed config as a machine with such GPUs would resolve it.
 
     Raises:
-        ConfigError: as `resolve_deepspeed_config`, or of stage 3, which the plan does not know.
+        ConfigError: as `resolve_deepspeed_config`.
     """
     machine = Machine("cuda", fp16=True, bf16=True)
     config = resolve_deepspeed_config(path, recipe, gpus, Path(), machine)
-    if zero_stage_of(config) == 3:
-        raise ConfigError(f"{path}: zero_optimization.stage = 3: plans are made for stages 0 to 2")
     return config | {"tensorboard": {"enabled": False}}

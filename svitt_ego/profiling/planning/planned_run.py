@@ -1,7 +1,7 @@
 """The training step of a run, DeepSpeed included, on fake tensors."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import repeat
 from types import TracebackType
@@ -17,8 +17,9 @@ from svitt_ego.models import SViTTEgo
 from svitt_ego.profiling.ledger import StepMemory
 from svitt_ego.profiling.optimizer_states import make_states
 from svitt_ego.profiling.planning.fake_gpu import GPU, HOST, fake_machine, masked_share
+from svitt_ego.profiling.planning.same_work import times
 from svitt_ego.profiling.tracker import TensorTracker
-from svitt_ego.training.deepspeed_config import precision_of
+from svitt_ego.training.deepspeed_config import precision_of, zero_stage_of
 from svitt_ego.training.engine import build_engine, memory_recorder
 from svitt_ego.training.rehearsal import SPECIAL_TOKENS, random_batch
 from svitt_ego.training.step import train_step
@@ -55,6 +56,7 @@ class PlannedRun:
     ) -> None:
         self.recipe, self.config = recipe, config
         self.world_size, self.device = world_size, device
+        self._host = TensorTracker(device=HOST)
         self._stack = ExitStack()
         self._steps = 0
 
@@ -67,10 +69,8 @@ class PlannedRun:
             model = self._weightless_model()
             share = masked_share(self.recipe)
             stack.enter_context(fake_machine(self.device, self.world_size, share))
-            host = TensorTracker(device=HOST)
-            with host if self.device != HOST else nullcontext():
+            with self._watched_host():
                 self._build(model.to_empty(device=self.device))
-            self._host_bytes = host.live_bytes
             self._recorder = memory_recorder(self._engine, self._task.model, self.device)
             self._stack = stack.pop_all()
         return self
@@ -84,16 +84,21 @@ class PlannedRun:
         self._stack.__exit__(kind, error, trace)
 
     def step(self, micro_batch: int) -> PlannedStep:
-        """A step of so many anchors, after the one in which the optimiser makes its states.
+        """A step of so many anchors, after the one in which the optimiser makes its states and, at
+        stage 3, DeepSpeed learns the order of the weights.
 
         Raises:
             ConfigError: PyTorch or DeepSpeed refuse the step; one line.
         """
-        with self._refusals(), FlopCount() as counter:
-            self._take(micro_batch)
+        with self._refusals():
+            if not self._steps and zero_stage_of(self.config) == 3:
+                with self._watched_host():
+                    self._take(micro_batch)
+            with FlopCount() as counter:
+                self._take(micro_batch)
         memory = self._recorder.memory
         assert memory is not None
-        return PlannedStep(memory, self._host_bytes, counter.flops, self._parameters)
+        return PlannedStep(memory, self._host.live_bytes, counter.flops, self._parameters)
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
@@ -105,6 +110,10 @@ class PlannedRun:
             first, *_ = str(error).strip().splitlines() or [""]
             said = f"{self.recipe.name} cannot be planned with this DeepSpeed config: "
             raise ConfigError(f"{said}{type(error).__name__}: {first}") from error
+
+    def _watched_host(self) -> AbstractContextManager[Any]:
+        """Within it tensors that stay in the host's memory are counted."""
+        return self._host if self.device != HOST else nullcontext()
 
     def _weightless_model(self) -> SViTTEgo:
         with torch.device("meta"):
@@ -156,7 +165,8 @@ class FlopCount(TorchDispatchMode):
         result = func(*args, **kwargs)
         if func is torch.ops.aten.baddbmm_.default:  # not in the registry
             batch, rows, inner = args[1].shape
-            self.flops += 2 * batch * rows * inner * args[2].shape[2]
+            self.flops += times() * 2 * batch * rows * inner * args[2].shape[2]
         elif func._overloadpacket in flop_registry:
-            self.flops += flop_registry[func._overloadpacket](*args, **kwargs, out_val=result)
+            count = flop_registry[func._overloadpacket]
+            self.flops += times() * count(*args, **kwargs, out_val=result)
         return result

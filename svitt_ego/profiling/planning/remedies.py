@@ -67,7 +67,8 @@ def wider(base: Plan, progress: Progress = lambda _: None) -> Remedy | None:
     what, recipe, config = _recomputed(base, "layers")
     with PlannedRun(recipe, config, base.gpus) as run:
         planner = Planner(run, base.assumptions, progress)
-        largest = planner.largest(base.gpu_memory_bytes, base.micro_batch)
+        planner.plan(base.gpu_memory_bytes, base.micro_batch)  # to begin the search with
+        largest = planner.largest(base.gpu_memory_bytes)
         if largest <= base.micro_batch:
             return None
         changed = planner.plan(base.gpu_memory_bytes, largest)
@@ -91,10 +92,10 @@ def _changes(base: Plan) -> Iterator[tuple[str, Recipe, dict[str, Any]]]:
     for policy in policies[policies.index(recipe.training.recompute.what) + 1 :]:
         yield _recomputed(base, policy)
     zero = config.get("zero_optimization", {})
-    if zero.get("stage") in (1, 2) and zero.get("reduce_bucket_size", 5e8) > SMALL_BUCKET:
+    if zero.get("stage", 0) > 0 and zero.get("reduce_bucket_size", 5e8) > SMALL_BUCKET:
         buckets = {"reduce_bucket_size": SMALL_BUCKET, "allgather_bucket_size": SMALL_BUCKET}
         yield f"reduce_bucket_size: {SMALL_BUCKET:,}", recipe, _with_zero(config, buckets)
-    if zero.get("stage") in (1, 2) and "offload_optimizer" not in zero:
+    if zero.get("stage", 0) > 0 and "offload_optimizer" not in zero:
         offload = {"offload_optimizer": {"device": "cpu"}}
         changed = _with_zero(config, offload) | {"zero_force_ds_cpu_optimizer": False}
         yield "offload_optimizer: cpu", recipe, changed

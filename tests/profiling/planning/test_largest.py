@@ -14,43 +14,62 @@ def by_counting(need, limit: int) -> int:
     return n
 
 
+class Asked(list):
+    """Questions to `need`, in order."""
+
+    def __init__(self, need):
+        super().__init__()
+        self._need = need
+
+    def __call__(self, n: int) -> int:
+        self.append(n)
+        return self._need(n)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_finds_what_counting_finds(seed: int):
     draws = random.Random(seed)
     base, slope, bend = draws.randrange(50, 5000), draws.randrange(1, 90), draws.random()
     limit = draws.randrange(base // 2, base + 300 * slope)
-    asked = []
 
     def need(n: int) -> int:
-        asked.append(n)
         return base + int(slope * n + bend * n**1.5)
 
-    found = largest_that_fits(need, limit, draws.randrange(1, 70), draws.randrange(2 * base))
-    calls = len(asked)
+    begun_with = {draws.randrange(1, 200) for _ in range(draws.randrange(1, 5))}
+    asked = Asked(need)
+    found = largest_that_fits(asked, limit, {n: need(n) for n in begun_with}, draws.randrange(9999))
     assert found == by_counting(need, limit)
-    assert len(set(asked[:calls])) == calls and calls < 12
+    assert len(set(asked)) == len(asked) < 12 and begun_with.isdisjoint(asked)
     # what is said to fit was asked
-    assert found in {0, *asked[:calls]}
+    assert found in {0, *asked, *begun_with}
 
 
-def test_a_line_is_found_with_three_questions():
-    asked = []
+def test_a_line_is_found_with_few_questions():
+    asked = Asked(lambda n: 1000 + 60 * n)
+    assert largest_that_fits(asked, 10_000, {8: 1480}, empty_bytes=700) == 150
+    assert len(asked) <= 2
 
-    def need(n: int) -> int:
-        asked.append(n)
-        return 1000 + 60 * n
 
-    assert largest_that_fits(need, 10_000, first=8, empty_bytes=700) == 150
-    assert len(asked) <= 3
+def test_what_is_known_is_not_asked_again():
+    known = {n: 1000 + 60 * n for n in (8, 80, 150, 151)}
+    asked = Asked(known.__getitem__)
+    assert largest_that_fits(asked, 10_000, known) == 150
+    assert largest_that_fits(asked, known[8], known) == 8
+    assert not asked
 
 
 def test_a_step_in_the_need():
-    found = largest_that_fits(lambda n: 10 if n < 37 else 1000, 500, first=8)
-    assert found == 36
+    assert largest_that_fits(lambda n: 10 if n < 37 else 1000, 500, {8: 10}) == 36
+
+
+def test_a_need_that_stays_flat_for_long():
+    need = Asked(lambda n: max(1000, 10 * n))
+    assert largest_that_fits(need, 3000, {4: 1000, 8: 1000}, empty_bytes=900) == 300
+    assert len(need) < 12
 
 
 def test_no_more_than_the_largest_is_tried():
-    assert largest_that_fits(lambda n: 5, 500, first=8) == LARGEST_TRIED
+    assert largest_that_fits(lambda n: 5, 500, {8: 5}) == LARGEST_TRIED
 
 
 def test_sizes():

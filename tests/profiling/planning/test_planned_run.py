@@ -9,7 +9,6 @@ import torch.distributed as dist
 
 from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.config.schema import Recipe
-from svitt_ego.profiling.planning import fake_gpu
 from svitt_ego.profiling.planning.answer import answer
 from svitt_ego.profiling.planning.assumptions import Assumptions
 from svitt_ego.profiling.planning.check import CASES, check
@@ -34,7 +33,10 @@ def planned(recipe: Recipe, gpus: int, config: str = CONFIG) -> PlannedStep:
         return run.step(recipe.training.micro_batch_size)
 
 
-@pytest.mark.parametrize("case", [CASES[3], CASES[-1]], ids=lambda case: case.name)
+REAL = ("ZeRO 2, two ranks", "ZeRO 3, two ranks, recomputed layers")
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.name in REAL], ids=lambda case: case.name)
 def test_predicts_a_real_step(case):
     (row,) = check([case])
     assert abs(row.error) < 0.03
@@ -52,6 +54,20 @@ def test_zero_2_shares_optimiser_states_among_ranks():
     assert states[1] == pytest.approx(states[0] / 4, rel=0.02)
     # 2-byte numbers; so small a model never opens the second bucket
     assert four.memory.peak.peak_bytes_by_category["communication"] == 2 * 10_000_000
+
+
+def test_zero_3_shares_weights_too():
+    recipe = tiny()
+    config = planned_config("ds_configs/zero2_fp16_offload.json", recipe, 4)
+    config["zero_optimization"]["stage"] = 3
+    with PlannedRun(recipe, config, 4) as run:
+        step = run.step(2)
+    split = step.memory.peak.peak_bytes_by_category
+    # this rank's part, and the whole while a pass goes on; a model so small is never let go
+    assert split["parameters"] == pytest.approx(2 * step.parameters * (1 + 1 / 4), rel=0.01)
+    # fp32 masters, moments and gradients, and gradients as they come
+    assert step.host_bytes == pytest.approx((16 + 2) * step.parameters / 4, rel=0.01)
+    assert "optimizer_states" not in split
 
 
 def test_the_gpus_kernels_are_planned_for_dense_attention_too():
@@ -147,19 +163,12 @@ def test_more_than_was_tried_is_said():
 
 def test_the_first_step_is_as_the_second():
     recipe = tiny()
-    for stage in (0, 2):
+    for stage in (0, 2, 3):
         config = planned_config(CONFIG, recipe, 2)
         config["zero_optimization"]["stage"] = stage
         with PlannedRun(recipe, config, 2) as run:
             first, second = (run.step(4).memory.peak.peak_bytes for _ in range(2))
         assert first == pytest.approx(second, abs=64)
-
-
-def test_samples_taken_once_stand_for_all(monkeypatch: pytest.MonkeyPatch):
-    recipe = tiny()
-    short = planned(recipe, 1)
-    monkeypatch.setattr(fake_gpu, "_first_pair", zip)
-    assert planned(recipe, 1).memory == short.memory
 
 
 def test_a_config_that_deepspeed_refuses_is_one_line():
