@@ -138,10 +138,12 @@ def test_recomputing_reaches_a_larger_micro_batch():
 def test_what_never_fits_says_why():
     recipe, said = tiny(), []
     config = planned_config(CONFIG, recipe, 1)
-    result = answer(recipe, config, 1, 2**29, None, Assumptions.of(1), processes=1, say=said.append)
+    result = answer(recipe, config, 1, 2**29, 2, Assumptions.of(1), processes=1, say=said.append)
     assert result["largest_micro_batch"] == 0 and not result["fits"]
+    assert result["micro_batch"] == 2 and said[0].startswith(f"{recipe.name}: 2 anchors, 4 clips")
     assert any(line.startswith("never fits: one anchor needs") for line in said)
-    assert result["remedies"]
+    assert {remedy["micro_batch"] for remedy in result["remedies"]} == {1}
+    assert any("what would change it for 1 anchor, 2 clips" in line for line in said)
 
 
 def test_what_is_assumed_can_be_set():
