@@ -18,14 +18,13 @@ from svitt_ego.profiling.planning.planned_run import PlannedRun, PlannedStep
 from svitt_ego.profiling.planning.remedies import remedies, wider
 from svitt_ego.profiling.planning.small_gpus import PRECISIONS
 from svitt_ego.profiling.planning.verdict import largest_line, verdict
-from tests.profiling.planning import tiny
+from tests.profiling.planning.tiny import TINY
 
-TINY = (*tiny.TINY, "training.micro_batch_size=2")
 CONFIG = "ds_configs/zero2_fp16.json"
 
 
 def tiny(*overrides: str) -> Recipe:
-    return load_recipe("demo", [*TINY, *overrides])
+    return load_recipe("demo", [*TINY, "training.micro_batch_size=2", *overrides])
 
 
 def planned(recipe: Recipe, gpus: int, config: str = CONFIG) -> PlannedStep:
