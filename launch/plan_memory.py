@@ -63,7 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
         progress=lambda text: print(f"  planning {text}", file=sys.stderr, flush=True),
     )
     if arguments.json:
-        write_atomically(arguments.json, json.dumps(result, indent=2) + "\n")
+        of = {"deepspeed_config": arguments.deepspeed_config, "overrides": arguments.overrides}
+        write_atomically(arguments.json, json.dumps(of | result, indent=2) + "\n")
     if result["largest_micro_batch"] == 0:
         raise ConfigError(f"{recipe.name} never fits into such a GPU with this config: see above")
 

@@ -206,7 +206,7 @@ def _loss_gap(results: list[dict[str, Any]]) -> str | None:
     if not {"dense", "dense_efficient"} <= losses.keys():
         return None
     gap = abs(losses["dense_efficient"] / losses["dense"] - 1)
-    return f"{gap:.0e}" if gap else "0"
+    return f"{gap:.0e} of their size" if gap else "nothing"
 
 
 def overhead(results: list[dict[str, Any]]) -> str:

@@ -38,6 +38,8 @@ def read_run(run_dir: Path | None, egomcq: Path | None = None) -> TrainedRun:
         ConfigError: a file that was asked for is missing or not what it should be; one line.
     """
     result = _read_json(egomcq) if egomcq else None
+    if result is not None and not {"inter", "intra"} <= result.keys():
+        raise ConfigError(f"{egomcq}: no inter and intra: not of launch/evaluate_egomcq.py")
     if run_dir is None:
         return TrainedRun(egomcq=result)
     records_file = run_dir / "records.jsonl"

@@ -225,8 +225,11 @@ def test_a_directory_without_records_is_one_clear_line(tmp_path: Path, files, me
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_missing_result_is_one_clear_line(tmp_path: Path):
+def test_a_missing_or_other_result_is_one_clear_line(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"mcq.json: no such file"):
+        read_run(None, tmp_path / "mcq.json")
+    (tmp_path / "mcq.json").write_text('{"peak_bytes": 1}')
+    with pytest.raises(ConfigError, match=r"mcq.json: no inter and intra"):
         read_run(None, tmp_path / "mcq.json")
 
 

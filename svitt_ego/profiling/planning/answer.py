@@ -8,7 +8,13 @@ from svitt_ego.profiling.planning.assumptions import Assumptions
 from svitt_ego.profiling.planning.plan import Planner, Progress
 from svitt_ego.profiling.planning.planned_run import PlannedRun
 from svitt_ego.profiling.planning.remedies import remedies, wider
-from svitt_ego.profiling.planning.verdict import assumed, largest_line, remedy_line, verdict
+from svitt_ego.profiling.planning.verdict import (
+    anchors_of,
+    assumed,
+    largest_line,
+    remedy_line,
+    verdict,
+)
 
 
 def answer(
@@ -26,13 +32,13 @@ def answer(
 
     Args:
         config: of `planned_config`.
-        micro_batch: anchors of one rank; None: the most that fit. Where not even one fits, the
-            plan is of 1.
+        micro_batch: anchors of one rank; None: the most that fit, or 1 where not even one does.
         processes: as `in_processes`, for remedies.
         say: called with lines for people as they get known.
         progress: called with a line before each step.
 
-    Returns the plan with `largest_micro_batch` and `remedies`, for JSON.
+    Returns the plan with `largest_micro_batch` and `remedies`, for JSON; remedies are of one anchor
+    where not even one fits, else of the plan's micro-batch or, where it fits, of the most.
 
     Raises:
         ConfigError: PyTorch or DeepSpeed refuse recipe or config.
@@ -43,20 +49,21 @@ def answer(
             made = planner.plan(gpu_memory_bytes, micro_batch)
             say(verdict(made))
         largest = planner.largest(gpu_memory_bytes)
-        if not micro_batch or not largest:
+        if not micro_batch:
             made = planner.plan(gpu_memory_bytes, max(largest, 1))
             say(verdict(made))
-        say(largest_line(largest, made))
+        short = made if largest else planner.plan(gpu_memory_bytes, 1)
+        say(largest_line(largest, short))
     changes = []
-    if not made.fits:
-        say("\nwhat would change it, each alone, and its price:")
-        for remedy in remedies(made, processes):
-            say(remedy_line(remedy, made))
+    if not short.fits:
+        say(f"\nwhat would change it for {anchors_of(short)}, each alone, and its price:")
+        for remedy in remedies(short, processes):
+            say(remedy_line(remedy, short))
             changes.append(remedy)
     elif micro_batch is None:
         more = wider(made, progress)
         if more:
-            say(f"with {more.what}: {more.plan.micro_batch} anchors, {more.price}")
+            say(f"with {more.what}: {anchors_of(more.plan)}, {more.price}")
             changes.append(more)
     say("\n" + assumed(made))
     result = {"largest_micro_batch": largest, "remedies": [each.to_json() for each in changes]}

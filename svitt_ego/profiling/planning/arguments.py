@@ -11,7 +11,9 @@ UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**
 def size(text: str) -> int:
     """`12GiB` -> bytes."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if not match or match[2] not in UNITS or float(match[1]) == 0:
+    if match and match[2] in UNITS and float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be above 0")
+    if not match or match[2] not in UNITS:
         example = "12GiB (what a card sold as 12 GB has) or 12GB"
         raise argparse.ArgumentTypeError(
             f"{text!r}: must be a number with a unit, such as {example}"

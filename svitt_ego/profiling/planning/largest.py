@@ -16,7 +16,7 @@ def largest_that_fits(
     need: Callable[[int], int], limit_bytes: int, known: Mapping[int, int], empty_bytes: int = 0
 ) -> int:
     """The n with need(n) <= limit_bytes, asked, while n + 1 is too much: asked, or by the line
-    through the two known points nearest to the limit, since the need grows about linearly.
+    from n to the next that is, since the need grows about linearly.
 
     Returns 0 where 1 is too much, at most `LARGEST_TRIED`.
 
@@ -50,12 +50,13 @@ def _along_the_line(
     known = points if len(points) > 1 else {0: empty_bytes, **points}
     nearest = sorted(known, key=lambda n: abs(known[n] - limit_bytes))[:2]
     guess = _crossing(known, *nearest, limit_bytes)
-    if guess is not None and guess >= high in known and low in known:  # it leads astray
-        guess = max(low + 1, _crossing(known, low, high, limit_bytes))
+    # only what is known on both sides of the limit ends the search: the nearest two may be on one
+    # side, next to each other, and their line then leads astray
+    if low in points and high in points and (guess is None or not low < guess < high):
+        return _crossing(points, low, high, limit_bytes)
     if guess is None:
         return _between(low, high)
-    least = low if len(points) > 1 and low else low + 1  # an estimate alone ends no search
-    return min(max(guess, least), high - 1, LONGEST_LEAP * max(points))
+    return min(max(guess, low + 1), high - 1, LONGEST_LEAP * max(points))
 
 
 def _crossing(known: Mapping[int, int], a: int, b: int, limit_bytes: int) -> int | None:

@@ -21,8 +21,8 @@ def verdict(plan: Plan) -> str:
         ("there is", plan.gpu_memory_bytes),
     ]
     lines = [
-        f"{plan.recipe.name}: {plan.micro_batch} anchors, {plan.clips} clips on each of "
-        f"{plan.gpus} GPU{'s' if several else ''}",
+        f"{plan.recipe.name}: {anchors_of(plan)} on "
+        f"{f'each of {plan.gpus} GPUs' if several else 'one GPU'}",
         *_columns([(name, show_bytes(size)) for name, size in rows]),
         f"fits: {'yes' if plan.fits else 'no'}",
     ]
@@ -31,10 +31,16 @@ def verdict(plan: Plan) -> str:
     return "\n".join(lines)
 
 
+def anchors_of(plan: Plan) -> str:
+    """`4 anchors, 8 clips`."""
+    parts = (plan.micro_batch, "anchor"), (plan.clips, "clip")
+    return ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in parts)
+
+
 def largest_line(largest: int, plan: Plan) -> str:
     """
     Args:
-        plan: of any micro-batch; of 1 where `largest` is 0.
+        plan: of any micro-batch, or, where `largest` is 0, of 1.
     """
     if largest == 0:
         return why_never(plan)
@@ -46,9 +52,11 @@ def largest_line(largest: int, plan: Plan) -> str:
 def why_never(plan: Plan) -> str:
     """Of a plan that not even one anchor fits into."""
     phases = plan.step.memory.phases
+    highest = max(phases, key=lambda name: phases[name].peak_bytes)
     resident = phases["data"].peak_bytes if "data" in phases else plan.peak_bytes
     return (
-        f"never fits: one anchor needs {show_bytes(plan.needed_bytes)}, of which "
+        f"never fits: one anchor needs {show_bytes(plan.needed_bytes)}, most of it in the step's "
+        f"{highest} phase, of which "
         f"{show_bytes(resident)} are there before the forward pass begins (weights, optimiser "
         f"states, batch) and {show_bytes(plan.assumptions.context_bytes)} are CUDA's own; the GPU "
         f"has {show_bytes(plan.gpu_memory_bytes)}"
@@ -57,9 +65,11 @@ def why_never(plan: Plan) -> str:
 
 def remedy_line(remedy: Remedy, plan: Plan) -> str:
     """Against the plan without it."""
-    saved = f"{(remedy.plan.needed_bytes - plan.needed_bytes) / GIB:+.2f} GiB"
+    saved = (remedy.plan.needed_bytes - plan.needed_bytes) / GIB
+    change = f"{saved:+.2f} GiB" if abs(saved) >= 0.005 else "no change"
+    needed = f"needs {show_bytes(remedy.plan.needed_bytes)}"
     fits = "fits" if remedy.plan.fits else "does not fit"
-    return f"  {remedy.what:<36}  {saved:>10}  {fits:<12}  {remedy.price}"
+    return f"  {remedy.what:<36}  {change:>10}  {needed:<15}  {fits:<12}  {remedy.price}"
 
 
 def assumed(plan: Plan) -> str:

@@ -47,7 +47,7 @@ def test_finds_what_counting_finds(seed: int):
 def test_a_line_is_found_with_few_questions():
     asked = Asked(lambda n: 1000 + 60 * n)
     assert largest_that_fits(asked, 10_000, {8: 1480}, empty_bytes=700) == 150
-    assert len(asked) <= 2
+    assert len(asked) <= 3
 
 
 def test_what_is_known_is_not_asked_again():
@@ -66,6 +66,18 @@ def test_a_need_that_stays_flat_for_long():
     need = Asked(lambda n: max(1000, 10 * n))
     assert largest_that_fits(need, 3000, {4: 1000, 8: 1000}, empty_bytes=900) == 300
     assert len(need) < 12
+
+
+def test_points_that_lead_astray_end_no_search():
+    """Two that are too much, next to each other and nearly equal: their line says 0."""
+    asked = Asked(lambda n: min(100 * n, 30_000 + n))
+    known = {8: 800, 302: 30_302, 303: 30_303}
+    assert largest_that_fits(asked, 19_950, known) == 199
+    assert len(asked) <= 3
+    # two that fit, the second of them by little: their line says that no more do
+    jagged = Asked(lambda n: 1000 + 60 * n + 500 * (n == 81))
+    known = {n: jagged(n) for n in (8, 80, 81)}
+    assert largest_that_fits(jagged, 6500, known) == 91
 
 
 def test_no_more_than_the_largest_is_tried():

@@ -18,14 +18,13 @@ from svitt_ego.profiling.planning.planned_run import PlannedRun, PlannedStep
 from svitt_ego.profiling.planning.remedies import remedies, wider
 from svitt_ego.profiling.planning.small_gpus import PRECISIONS
 from svitt_ego.profiling.planning.verdict import largest_line, verdict
-from tests.profiling.planning import tiny
+from tests.profiling.planning.tiny import TINY
 
-TINY = (*tiny.TINY, "training.micro_batch_size=2")
 CONFIG = "ds_configs/zero2_fp16.json"
 
 
 def tiny(*overrides: str) -> Recipe:
-    return load_recipe("demo", [*TINY, *overrides])
+    return load_recipe("demo", [*TINY, "training.micro_batch_size=2", *overrides])
 
 
 def planned(recipe: Recipe, gpus: int, config: str = CONFIG) -> PlannedStep:
@@ -138,10 +137,12 @@ def test_recomputing_reaches_a_larger_micro_batch():
 def test_what_never_fits_says_why():
     recipe, said = tiny(), []
     config = planned_config(CONFIG, recipe, 1)
-    result = answer(recipe, config, 1, 2**29, None, Assumptions.of(1), processes=1, say=said.append)
+    result = answer(recipe, config, 1, 2**29, 2, Assumptions.of(1), processes=1, say=said.append)
     assert result["largest_micro_batch"] == 0 and not result["fits"]
+    assert result["micro_batch"] == 2 and said[0].startswith(f"{recipe.name}: 2 anchors, 4 clips")
     assert any(line.startswith("never fits: one anchor needs") for line in said)
-    assert result["remedies"]
+    assert {remedy["micro_batch"] for remedy in result["remedies"]} == {1}
+    assert any("what would change it for 1 anchor, 2 clips" in line for line in said)
 
 
 def test_what_is_assumed_can_be_set():
