@@ -55,8 +55,8 @@ ROWS = (
     MAIN,
     Row("GroundNLQ, no pre-training", "untaught", pretrains=False),
     Row("VSLNet", "vslnet", recipe=BASELINE, pretrains=False),
-    Row("random features", "random_features", sees=False),
-    Row("text-free", "text_free", reads=False),
+    Row("random features", "random_features", pretrains=False, sees=False),
+    Row("text-free", "text_free", pretrains=False, reads=False),
 )
 FLOORS = ("random features", "text-free", CENTRE)
 
