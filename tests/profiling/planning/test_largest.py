@@ -87,9 +87,11 @@ def test_no_more_than_the_largest_is_tried():
 def test_sizes():
     assert size("12GiB") == 12 * 2**30
     assert size(" 1.5 GB ") == 1_500_000_000
-    for text in ("12", "12 G", "GiB", "0GiB", "-1GiB", "12gib", "1e3GiB"):
+    for text in ("12", "12 G", "GiB", "-1GiB", "12gib", "1e3GiB"):
         with pytest.raises(argparse.ArgumentTypeError, match="number with a unit"):
             size(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="must be above 0"):
+        size("0GiB")
 
 
 def test_shares():
