@@ -63,7 +63,8 @@ class FeatureIndex:
         if not (folder / INDEX).is_file():
             return self
         before = FeatureIndex.read(folder)
-        for name in ("window_frames", "stride_frames", "fps", "frames", "weights_sha256", "videos"):
+        settings = ("window_frames", "stride_frames", "fps", "frames", "width", "weights_sha256")
+        for name in (*settings, "videos"):
             was, now = getattr(before, name), getattr(self, name)
             if was != now:
                 raise ConfigError(

@@ -85,17 +85,18 @@ def extract_features(
     """
     started = time.monotonic()
     reading, weights_sha256 = reading_of(run.recipe), run.weights_sha256
+    width = run.model.recipe.projection_width
     index = FeatureIndex(
         **asdict(windowing),
         frames=reading.frames,
-        width=run.model.recipe.projection_width,
+        width=width,
         clips={},
         unreadable={},
         videos=reading.files,
         weights_sha256=weights_sha256,
     ).with_clips_of(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    identities = [_identity(clip, windowing, reading, weights_sha256) for clip in clips]
+    identities = [_identity(clip, windowing, reading, width, weights_sha256) for clip in clips]
     files = [folder / f"{clip.clip_uid}.safetensors" for clip in clips]
     # one rank looks, before any writes: all must divide the same list
     pending = ranks.from_first(
@@ -178,7 +179,7 @@ def _projected(model: SViTTEgo, video: Tensor) -> Tensor:
 
 
 def _identity(
-    clip: LongClip, windowing: Windowing, reading: ClipReading, weights_sha256: str
+    clip: LongClip, windowing: Windowing, reading: ClipReading, width: int, weights_sha256: str
 ) -> dict[str, str]:
-    values = asdict(windowing) | asdict(clip) | {"frames": reading.frames}
+    values = asdict(windowing) | asdict(clip) | {"frames": reading.frames, "width": width}
     return {name: str(value) for name, value in values.items()} | {"weights": weights_sha256}

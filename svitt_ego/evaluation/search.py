@@ -43,6 +43,10 @@ def find_moments(folder: Path, query: str, run: EvaluatedRun, most: int) -> list
     index = FeatureIndex.read(folder)
     if index.weights_sha256 != run.weights_sha256:
         raise ConfigError(f"{folder}: was made with other weights than the run's: index again")
+    if index.width != run.model.recipe.projection_width:
+        raise ConfigError(
+            f"{folder}: width = {index.width}: not what texts are compared with: index again"
+        )
     device = next(run.model.parameters()).device
     ids, mask = encode_texts(run.tokenizer, [query], run.recipe.data.max_text_tokens)
     text = run.model.project_text(run.model.encode_text(ids.to(device), mask.to(device)).pooled)[0]

@@ -76,6 +76,9 @@ def test_what_cannot_be_searched_is_named(run, recipe, indexed, tmp_path, monkey
     (tmp_path / "index.json").write_text(json.dumps(tree | {"weights_sha256": "0"}))
     line = refusal(monkeypatch, capsys, *arguments, tmp_path)
     assert "was made with other weights" in line
+    (tmp_path / "index.json").write_text(json.dumps(tree | {"width": 128}))
+    line = refusal(monkeypatch, capsys, *arguments, tmp_path)
+    assert "width = 128: not what texts are compared with" in line
     (tmp_path / "index.json").write_text("[]")
     line = refusal(monkeypatch, capsys, *arguments, tmp_path)
     assert "not an index of features" in line

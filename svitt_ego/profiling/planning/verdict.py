@@ -55,8 +55,8 @@ def why_never(plan: Plan) -> str:
     highest = max(phases, key=lambda name: phases[name].peak_bytes)
     resident = phases["data"].peak_bytes if "data" in phases else plan.peak_bytes
     return (
-        f"never fits: one anchor needs {show_bytes(plan.needed_bytes)}, most of it in the step's "
-        f"{highest} phase, of which "
+        f"never fits: one anchor needs {show_bytes(plan.needed_bytes)}, in the step's {highest} "
+        f"phase, of which "
         f"{show_bytes(resident)} are there before the forward pass begins (weights, optimiser "
         f"states, batch) and {show_bytes(plan.assumptions.context_bytes)} are CUDA's own; the GPU "
         f"has {show_bytes(plan.gpu_memory_bytes)}"
