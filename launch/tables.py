@@ -17,6 +17,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--preset", choices=PRESETS, default="fast", help="(default: fast)")
     parser.add_argument("--output-dir", type=Path, help="runs (default: runs/tables/PRESET)")
     parser.add_argument("--dataset", type=Path, help="EgoSynth (default: data/egosynth-SIZE)")
+    parser.add_argument(
+        "--jobs", type=int, help="runs at a time (default: one a core, at most 4; 1 with a GPU)"
+    )
     parser.add_argument("--results", type=Path, help="tables (default: OUTPUT_DIR)")
     return parser.parse_args()
 
@@ -30,7 +33,7 @@ def main() -> None:
         from svitt_ego.tables.report import report_of, write_report
 
         dataset = arguments.dataset or Path(f"data/egosynth-{preset.size}")
-        report = report_of(make_runs(preset, folder, dataset))
+        report = report_of(make_runs(preset, folder, dataset, arguments.jobs))
         paths = write_report(report, arguments.results or folder)
         print(f"\n{paths[1].read_text()}")
         print("\n".join(map(str, paths)))

@@ -1,25 +1,32 @@
-"""All runs of a preset, one after the other, each once."""
+"""All runs of a preset, each once, as many at a time as there are shares of the cores."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 from tqdm import tqdm
 
-from svitt_ego.config import load_recipe
+from svitt_ego.config import Recipe, load_recipe
 from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.data.synthetic.sizes import SIZES
+from svitt_ego.tables.core_shares import CoreShares
 from svitt_ego.tables.presets import Preset
-from svitt_ego.tables.rows import HEADLINE, SEEDED, WARM_START, Row
-from svitt_ego.tables.runs import Result, Scores, Watch, Workshop
+from svitt_ego.tables.rows import HEADLINE, OURS, SEEDED, WARM_START, Row
+from svitt_ego.tables.runs import Result, Scores, Workshop
 from svitt_ego.tables.shortcuts import nearest_length, read_file, text_only
 
 RECIPE = "egosynth"
 WARM = "warm_start"
+WATCHED_SO = {"frames shuffled": "shuffled", "one frame repeated": "still"}
+"""How a trained model's clips are spoilt: what the reports call it, and `--frame-order`."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,12 @@ class Outcome:
     shortcuts: dict[str, Scores]
 
 
-def make_runs(preset: Preset, folder: Path, dataset: Path) -> Outcome:
+def make_runs(preset: Preset, folder: Path, dataset: Path, jobs: int | None = None) -> Outcome:
     """Make what is missing in `folder`.
 
     Args:
         dataset: where EgoSynth of the preset's size is, or will be.
+        jobs: runs at a time, each on its share of the cores; None: as `CoreShares`.
 
     Raises:
         ConfigError: a command failed, or the folder holds runs of other settings.
@@ -50,30 +58,68 @@ def make_runs(preset: Preset, folder: Path, dataset: Path) -> Outcome:
         *(f"{key}={value}" for key, value in _data_keys(dataset, preset.size).items()),
         *preset.overrides,
     ]
-    workshop = Workshop(folder, RECIPE, shared)
-    with _progress(workshop, preset) as bar:
-        warm = bar.result(WARM, (f"training.epochs={preset.warm_epochs}", *WARM_START))
-        start = f"model.pretrained={workshop.export(WARM)}"
-        rows = []
-        for row in preset.rows:
-            epochs = (f"training.epochs={preset.row_epochs}", start)
-            rows.append(
-                (
-                    row,
-                    tuple(
-                        bar.result(f"{row.name}-{seed}", (*epochs, f"seed={seed}", *row.overrides))
-                        for seed in range(seeds_of(row, preset))
-                    ),
-                )
-            )
+    shares = CoreShares(jobs)
+    workshop = Workshop(folder, RECIPE, shared, shares)
+    with _progress(workshop, preset) as bar, _side_by_side(workshop, shares.count) as later:
+
+        def run(name: str, epochs: float, *overrides: str) -> Future[Result]:
+            return later(bar.result, name, (f"training.epochs={epochs}", *overrides))
+
         headline = None
-        if preset.headline_epochs:
-            epochs = (f"training.epochs={preset.headline_epochs}",)
-            headline = bar.result(HEADLINE.name, (*epochs, *HEADLINE.overrides))
-        bar.say("looking for shortcuts")
-        watched = HEADLINE.name if headline else f"{SEEDED[0].name}-0"
-        shortcuts = _shortcuts(workshop, watched, dataset)
-    return Outcome(preset, warm, tuple(rows), headline, shortcuts)
+        if preset.headline_epochs:  # the longest comes first, beside all others
+            headline = run(HEADLINE.name, preset.headline_epochs, *HEADLINE.overrides)
+        warm = run(WARM, preset.warm_epochs, *WARM_START).result()
+        start = f"model.pretrained={later(workshop.export, WARM).result()}"
+        rows = {
+            row: [
+                run(f"{row.name}-{seed}", preset.row_epochs, start, f"seed={seed}", *row.overrides)
+                for seed in range(seeds_of(row, preset))
+            ]
+            for row in preset.rows
+        }
+        everything = [found for of_row in rows.values() for found in of_row]
+        for found in as_completed([*everything, headline] if headline else everything):
+            found.result()  # raises the first error there is
+        watched = HEADLINE.name if headline else f"{OURS.name}-0"
+        tricks = {
+            f"{watched}, {title}": later(
+                workshop.score, watched, "--frame-order", order, output=order
+            )
+            for title, order in WATCHED_SO.items()
+        }
+        shortcuts = _unwatched(dataset) | {title: found.result() for title, found in tricks.items()}
+    return Outcome(
+        preset,
+        warm,
+        tuple((row, tuple(found.result() for found in of_row)) for row, of_row in rows.items()),
+        headline.result() if headline else None,
+        shortcuts,
+    )
+
+
+@contextmanager
+def _side_by_side(workshop: Workshop, count: int) -> Iterator[Callable[..., Future[Any]]]:
+    """Where calls are handed in that are made `count` at a time. After the first that fails none is
+    begun, those that run are stopped, and its error is raised."""
+    failed: list[BaseException] = []
+
+    def attempt(call: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except BaseException as error:
+            failed.append(error)
+            workshop.stop()
+            raise
+
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            yield partial(pool.submit, attempt)
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            workshop.stop()
+            if failed and isinstance(error, Exception):  # not Ctrl-C, of which they die too
+                raise failed[0] from None
+            raise
 
 
 def seeds_of(row: Row, preset: Preset) -> int:
@@ -90,7 +136,8 @@ def _data_keys(dataset: Path, size: str) -> dict[str, object]:
     }
 
 
-def _shortcuts(workshop: Workshop, watched: str, dataset: Path) -> dict[str, Scores]:
+def _unwatched(dataset: Path) -> dict[str, Scores]:
+    """Who answers without any picture."""
     questions = read_file(dataset / "egomcq.json")
     kinds = {"inter": 1, "intra": 2}
     table = ClipTable.open(dataset / "egoclip.csv", progress=False)
@@ -103,12 +150,6 @@ def _shortcuts(workshop: Workshop, watched: str, dataset: Path) -> dict[str, Sco
         "nearest clip length": Scores(
             {k: nearest_length(part, table).tolist() for k, part in parts.items()}
         ),
-        f"{watched}, frames shuffled": workshop.score(
-            watched, "--frame-order", "shuffled", output="shuffled"
-        ),
-        f"{watched}, one frame repeated": workshop.score(
-            watched, "--frame-order", "still", output="still"
-        ),
     }
 
 
@@ -118,29 +159,28 @@ class _Bar:
     def __init__(self, workshop: Workshop, bar: tqdm) -> None:
         self._workshop = workshop
         self._bar = bar
-        self._done = 0
-
-    def say(self, what: str) -> None:
-        self._bar.set_postfix_str(what)
+        self._lock = Lock()
+        self._done: dict[str, int] = {}
+        self._current: list[str] = []
 
     def result(self, name: str, overrides: tuple[str, ...]) -> Result:
-        self.say(name)
-        done = self._done
         was_there = self._workshop.result_file(name).is_file()
-        result = self._workshop.result(name, overrides, self._watch(done))
-        self._done = done + result.steps
-        if was_there:  # took no time: not to be counted in the estimate
-            self._bar.initial += result.steps
-        self._bar.n = self._done
-        self._bar.refresh()
+        with self._lock:
+            self._current.append(name)
+            self._bar.set_postfix_str(" | ".join(self._current), refresh=False)
+        result = self._workshop.result(name, overrides, partial(self._show, name))
+        with self._lock:
+            self._current.remove(name)
+            if was_there:  # took no time: not to be counted in the estimate
+                self._bar.initial += result.steps
+        self._show(name, result.steps)
         return result
 
-    def _watch(self, done: int) -> Watch:
-        def watch(steps: int) -> None:
-            self._bar.n = done + steps
+    def _show(self, name: str, steps: int) -> None:
+        with self._lock:
+            self._done[name] = steps
+            self._bar.n = sum(self._done.values())
             self._bar.refresh()
-
-        return watch
 
 
 @contextmanager
@@ -151,8 +191,14 @@ def _progress(workshop: Workshop, preset: Preset) -> Iterator[_Bar]:
 
 def _total_steps(workshop: Workshop, preset: Preset) -> int:
     recipe = load_recipe(workshop.recipe, workshop.shared)
-    rows = len(ClipTable.open(recipe.data.metadata, progress=False))
-    per_epoch = epoch_sampler(recipe, rows).steps_per_epoch
+    clips = len(ClipTable.open(recipe.data.metadata, progress=False))
     runs = sum(seeds_of(row, preset) for row in preset.rows)
-    epochs = preset.warm_epochs + runs * preset.row_epochs + preset.headline_epochs
-    return math.ceil(epochs * per_epoch)
+    steps = (preset.warm_epochs + runs * preset.row_epochs) * _steps_per_epoch(recipe, clips)
+    if preset.headline_epochs:
+        headline = load_recipe(workshop.recipe, (*workshop.shared, *HEADLINE.overrides))
+        steps += preset.headline_epochs * _steps_per_epoch(headline, clips)
+    return math.ceil(steps)
+
+
+def _steps_per_epoch(recipe: Recipe, clips: int) -> int:
+    return epoch_sampler(recipe, clips).steps_per_epoch

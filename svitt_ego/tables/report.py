@@ -41,6 +41,7 @@ class Line:
     peak_bytes: int | None = None
     step_s: float | None = None
     steps: int | None = None
+    training_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def markdown(report: Report) -> str:
         f"Size `{report.size}`: {size.train_videos} training videos, {size.test_videos} held out; "
         f"EgoMCQ-style questions: {counts}; chance is 20. Accuracies of the dual encoder in "
         "percent, with 95% bootstrap intervals over questions and seeds. Memory is the highest of "
-        "a training step, time its median. Made by `make tables`.",
+        "a training step, time its median, training the sum of all steps, of the first seed; on "
+        "a CPU each run has its share of the cores (`--jobs`). Made by `make tables`.",
     ]
     headline = [line for line in report.lines if "headline" in line.tables]
     if headline:
@@ -136,6 +138,7 @@ def _line(name: str, title: str, tables: tuple[Table, ...], results: Sequence[Re
         peak_bytes=results[0].peak_bytes,
         step_s=results[0].step_s,
         steps=results[0].steps,
+        training_s=results[0].training_s,
     )
 
 
@@ -156,8 +159,8 @@ def _stack(scores: Sequence[Scores], kind: Kind) -> NDArray[np.bool_]:
 
 def _table(lines: Sequence[Line]) -> str:
     rows: list[Sequence[Any]] = [
-        ("row", "seeds", "inter", "intra", "peak, MiB", "step, s", "steps"),
-        ("---",) * 7,
+        ("row", "seeds", "inter", "intra", "peak, MiB", "step, s", "steps", "training, min"),
+        ("---",) * 8,
     ]
     rows += [
         (
@@ -168,6 +171,7 @@ def _table(lines: Sequence[Line]) -> str:
             "" if line.peak_bytes is None else f"{line.peak_bytes / MIB:.0f}",
             "" if line.step_s is None else f"{line.step_s:.2f}",
             "" if line.steps is None else line.steps,
+            "" if line.training_s is None else f"{line.training_s / 60:.1f}",
         )
         for line in lines
     ]

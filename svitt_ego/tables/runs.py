@@ -5,10 +5,10 @@ on from its last checkpoint.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from svitt_ego.config import ConfigError
 from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.durable_files import read_json_lines, write_atomically
 from svitt_ego.evaluation.mcq_questions import Kind
+from svitt_ego.tables.core_shares import CoreShares
 from svitt_ego.training.run_directory import RunDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,22 +64,28 @@ class Result:
     peak_bytes: int
     step_s: float
     """Median of the training steps."""
-    wall_s: float
-    """Training and scoring, from the last launch on."""
+    training_s: float
+    """Of all steps, waiting for data among them; not launching, checkpoints and scoring."""
     scores: Scores
 
 
 class Workshop:
     """A folder with the runs of one set of tables, and the recipe that they share."""
 
-    def __init__(self, folder: Path, recipe: str, shared: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, recipe: str, shared: Sequence[str], shares: CoreShares
+    ) -> None:
         """
         Args:
             shared: overrides of the recipe for all runs, the paths of the data among them.
+            shares: as many commands run at a time; more threads that ask for one wait.
         """
         self.folder = folder
         self.recipe = recipe
         self.shared = tuple(shared)
+        self._shares = shares
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
 
     def result_file(self, name: str) -> Path:
         return self.folder / "results" / f"{name}.json"
@@ -94,10 +101,8 @@ class Workshop:
         """
         path, all_overrides = self.result_file(name), [*self.shared, *overrides]
         if not path.is_file():
-            started = time.monotonic()
             self.train(name, all_overrides, watch)
-            scores = self.score(name)
-            result = self._summary(name, all_overrides, scores, time.monotonic() - started)
+            result = self._summary(name, all_overrides, self.score(name))
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json.dumps(asdict(result)) + "\n")
         return self._read(path, all_overrides)
@@ -130,14 +135,14 @@ class Workshop:
             self._call(name, "export.py", self.run_folder(name), "--output", folder)
         return folder
 
-    def _summary(self, name: str, overrides: list[str], scores: Scores, wall_s: float) -> Result:
+    def _summary(self, name: str, overrides: list[str], scores: Scores) -> Result:
         records = read_json_lines(RunDirectory(self.run_folder(name)).records_file)
         return Result(
             overrides=overrides,
             steps=records[-1]["step"],
             peak_bytes=max(record["peak_bytes"] for record in records),
             step_s=float(np.median([record["step_s"] for record in records])),
-            wall_s=wall_s,
+            training_s=sum(record["step_s"] for record in records),
             scores=scores,
         )
 
@@ -154,10 +159,17 @@ class Workshop:
             )
         return result
 
+    def stop(self) -> None:
+        """Begin no command any more, and ask those that run to end; a training leaves a checkpoint
+        to go on from."""
+        self._stopped = True
+        for process in tuple(self._running):
+            process.terminate()
+
     def _call(
         self, name: str, script: str, *arguments: object, watch: Callable[[], None] | None = None
     ) -> None:
-        """One of our commands; what it says goes to the run's log.
+        """One of our commands, on a share of the cores; what it says goes to the run's log.
 
         Raises:
             ConfigError: it failed; with the last line that it said.
@@ -165,28 +177,31 @@ class Workshop:
         log = self.folder / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, REPOSITORY / "launch" / script, *arguments]
-        with log.open("a", encoding="utf-8") as file:
+        with self._shares.one() as cores, log.open("a", encoding="utf-8") as file:
+            if self._stopped:
+                raise ConfigError(f"{script} of {name} was not begun: another command failed")
             file.write(f"$ {script} {' '.join(map(str, arguments))}\n")
             file.flush()
             process = subprocess.Popen([str(word) for word in command], stdout=file, stderr=file)
-            try:
-                while True:
-                    try:
-                        code = process.wait(_POLL_S)
-                        break
-                    except subprocess.TimeoutExpired:
-                        if watch:
-                            watch()
-            except KeyboardInterrupt:  # it was asked too, and leaves a checkpoint
-                process.wait()
-                raise
-            except BaseException:
+            os.sched_setaffinity(process.pid, cores)  # before it has threads, which inherit it
+            self._running.add(process)
+            if self._stopped:  # meanwhile
                 process.terminate()
-                process.wait()
-                raise
+            code = _ended(process, watch)
+            self._running.remove(process)
         if code:
             said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
             raise ConfigError(f"{script} of {name} failed with exit code {code}: {said} ({log})")
+
+
+def _ended(process: subprocess.Popen[bytes], watch: Callable[[], None] | None) -> int:
+    """Its exit code, once there is one."""
+    while True:
+        try:
+            return process.wait(_POLL_S)
+        except subprocess.TimeoutExpired:
+            if watch:
+                watch()
 
 
 def _precision() -> str:
