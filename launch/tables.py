@@ -5,6 +5,8 @@ python launch/tables.py --preset fast
 """
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 from svitt_ego.command_line import one_line_errors
@@ -28,6 +30,8 @@ def main() -> None:
     arguments = parse_arguments()
     preset = PRESETS[arguments.preset]
     folder = arguments.output_dir or Path("runs/tables") / arguments.preset
+    # So that the runs are stopped too, and leave checkpoints.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with one_line_errors():
         from svitt_ego.tables.make import make_runs
         from svitt_ego.tables.report import report_of, write_report

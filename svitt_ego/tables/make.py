@@ -164,15 +164,14 @@ class _Bar:
         self._current: list[str] = []
 
     def result(self, name: str, overrides: tuple[str, ...]) -> Result:
-        was_there = self._workshop.result_file(name).is_file()
         with self._lock:
+            # Steps of an earlier call took no time of this one: not to be counted in the estimate.
+            self._bar.initial += self._workshop.steps_taken(name)
             self._current.append(name)
             self._bar.set_postfix_str(" | ".join(self._current), refresh=False)
         result = self._workshop.result(name, overrides, partial(self._show, name))
         with self._lock:
             self._current.remove(name)
-            if was_there:  # took no time: not to be counted in the estimate
-                self._bar.initial += result.steps
         self._show(name, result.steps)
         return result
 

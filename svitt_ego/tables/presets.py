@@ -12,7 +12,8 @@ class Preset:
     warm_epochs: int
     row_epochs: int
     headline_epochs: int
-    """Whole ones, whatever `data.epoch_share` is. 0: without the headline run, shortcuts are looked for in the first row instead."""
+    """Whole ones, whatever `data.epoch_share` is. 0: without the headline run, shortcuts are looked
+    for in the first row instead."""
     seeds: int
     """Of Tables 1 and 2; ablations have one."""
     ablations: tuple[Row, ...]

@@ -52,6 +52,4 @@ ABLATIONS = (
 )
 
 ONE_FRAME = Row("one_frame", "trained on one frame", ("shortcut",), (*DENSE, "data.frames=1"))
-HEADLINE = Row(
-    "headline", "sparse, EgoNCE, from nothing", ("headline",), ("data.epoch_share=1.0",)
-)
+HEADLINE = Row("headline", "sparse, EgoNCE, from nothing", ("headline",), ("data.epoch_share=1.0",))

@@ -23,11 +23,12 @@ from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.durable_files import read_json_lines, write_atomically
 from svitt_ego.evaluation.mcq_questions import Kind
 from svitt_ego.tables.core_shares import CoreShares
+from svitt_ego.training.interruption import INTERRUPTED
 from svitt_ego.training.run_directory import RunDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
-_POLL_S = 1.0
+_POLL_S = 3.0
 
 Watch = Callable[[int], None]
 """Is told, now and then, how many steps a training has taken."""
@@ -116,8 +117,13 @@ class Workshop:
             "pretrain.py",
             *("--recipe", self.recipe, "--deepspeed_config", DEEPSPEED_CONFIG),
             *("--output-dir", run, "--resume", "auto", *changes),
-            watch=lambda: watch(_steps_of(run)),
+            watch=lambda: watch(self.steps_taken(name)),
         )
+
+    def steps_taken(self, name: str) -> int:
+        """Until now, over all launches."""
+        records = RunDirectory(self.run_folder(name)).records_file
+        return records.read_bytes().count(b"\n") if records.is_file() else 0
 
     def score(self, name: str, *options: object, output: str = "egomcq") -> Scores:
         """Of a trained run, on all questions."""
@@ -172,7 +178,7 @@ class Workshop:
         """One of our commands, on a share of the cores; what it says goes to the run's log.
 
         Raises:
-            ConfigError: it failed; with the last line that it said.
+            ConfigError: it was stopped, or failed; then with the last line that it said.
         """
         log = self.folder / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -189,6 +195,8 @@ class Workshop:
                 process.terminate()
             code = _ended(process, watch)
             self._running.remove(process)
+        if code == INTERRUPTED:
+            raise ConfigError(f"{name} was stopped; the same command goes on from its checkpoint")
         if code:
             said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
             raise ConfigError(f"{script} of {name} failed with exit code {code}: {said} ({log})")
@@ -207,8 +215,3 @@ def _ended(process: subprocess.Popen[bytes], watch: Callable[[], None] | None) -
 def _precision() -> str:
     """In which models are scored: the one in which this machine is fastest."""
     return "bf16" if torch.cuda.is_available() or cpu_computes_bf16() else "fp32"
-
-
-def _steps_of(run: Path) -> int:
-    records = RunDirectory(run).records_file
-    return records.read_bytes().count(b"\n") if records.is_file() else 0

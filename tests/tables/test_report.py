@@ -66,6 +66,7 @@ def test_figures(outcome, tmp_path):
     text = paths[1].read_text()
     assert text == markdown(report)
     shown = lines["headline"].intra
-    assert f"| {shown.mean:.1f} ({shown.low:.1f} to {shown.high:.1f}) | 50 | 0.25 | 70 | 0.3 |" in text
+    accuracy = f"{shown.mean:.1f} ({shown.low:.1f} to {shown.high:.1f})"
+    assert f"| {accuracy} | 50 | 0.25 | 70 | 0.3 |" in text
     for title in ("Table 1: objective", "Table 2: sparsity", "Ablations", "No shortcuts"):
         assert f"## {title}" in text
