@@ -19,6 +19,8 @@ from pathlib import Path
 folder = Path(__file__).parent.parent
 name = Path(sys.argv[1]).name
 started, cores = time.time(), sorted(os.sched_getaffinity(0))
+if name == "stopped":
+    sys.exit(75)
 if name == "bad":
     while not list(folder.glob("*.json")):
         time.sleep(0.02)
@@ -79,3 +81,8 @@ def test_one_that_fails_ends_the_others(workshop, tmp_path):
     assert not (tmp_path / "never.json").exists()
     with pytest.raises(ProcessLookupError):
         os.kill(json.loads((tmp_path / "long.json").read_text())["pid"], 0)
+
+
+def test_a_stopped_training_is_no_failure_to_mend(workshop, tmp_path):
+    with pytest.raises(ConfigError, match=r"^a run was stopped; the same command goes on"):
+        workshop(1)._call("a run", "export.py", tmp_path / "stopped")
