@@ -5,6 +5,7 @@ python launch/tables.py --preset fast
 """
 
 import argparse
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -22,7 +23,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=int, help="runs at a time (default: one a core, at most 4; 1 with a GPU)"
     )
-    parser.add_argument("--results", type=Path, help="tables (default: OUTPUT_DIR)")
+    parser.add_argument(
+        "--results", type=Path, help="tables, and every run's answers (default: OUTPUT_DIR)"
+    )
     return parser.parse_args()
 
 
@@ -38,7 +41,10 @@ def main() -> None:
 
         dataset = arguments.dataset or Path(f"data/egosynth-{preset.size}")
         report = report_of(make_runs(preset, folder, dataset, arguments.jobs))
-        paths = write_report(report, arguments.results or folder)
+        results = arguments.results or folder
+        paths = write_report(report, results)
+        if results != folder:
+            shutil.copytree(folder / "results", results / "results", dirs_exist_ok=True)
         print(f"\n{paths[1].read_text()}")
         print("\n".join(map(str, paths)))
 

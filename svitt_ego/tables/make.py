@@ -17,6 +17,7 @@ from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.data.synthetic.sizes import SIZES
+from svitt_ego.evaluation.clip_reading import FrameOrder
 from svitt_ego.tables.core_shares import CoreShares
 from svitt_ego.tables.presets import Preset
 from svitt_ego.tables.rows import HEADLINE, OURS, SEEDED, WARM_START, Row
@@ -25,8 +26,8 @@ from svitt_ego.tables.shortcuts import nearest_length, read_file, text_only
 
 RECIPE = "egosynth"
 WARM = "warm_start"
-WATCHED_SO = {"frames shuffled": "shuffled", "one frame repeated": "still"}
-"""How a trained model's clips are spoilt: what the reports call it, and `--frame-order`."""
+WATCHED_SO: dict[str, FrameOrder] = {"frames shuffled": "shuffled", "one frame repeated": "still"}
+"""How a trained model's clips are spoilt: by what the reports call it."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,7 @@ def make_runs(preset: Preset, folder: Path, dataset: Path, jobs: int | None = No
             found.result()  # raises the first error there is
         watched = HEADLINE.name if headline else f"{OURS.name}-0"
         tricks = {
-            f"{watched}, {title}": later(
-                workshop.score, watched, "--frame-order", order, output=order
-            )
+            f"{watched}, {title}": later(workshop.spoilt_score, watched, order)
             for title, order in WATCHED_SO.items()
         }
         shortcuts = _unwatched(dataset) | {title: found.result() for title, found in tricks.items()}

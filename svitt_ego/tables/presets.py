@@ -46,7 +46,7 @@ PRESETS = {
     ),
     "full": Preset(
         size="full",
-        warm_epochs=4,
+        warm_epochs=6,
         row_epochs=1,
         headline_epochs=5,
         seeds=3,

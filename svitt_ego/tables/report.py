@@ -18,9 +18,8 @@ from svitt_ego.tables.bootstrap import Interval, interval, paired_interval
 from svitt_ego.tables.make import Outcome
 from svitt_ego.tables.picture import accuracy_picture
 from svitt_ego.tables.rows import DENSE_ROW, INFONCE_ROW, OURS, Row, Table
-from svitt_ego.tables.runs import Result, Scores
+from svitt_ego.tables.runs import KINDS, Result, Scores
 
-KINDS: tuple[Kind, ...] = ("inter", "intra")
 _TITLES: dict[Table, str] = {
     "objective": "Table 1: objective",
     "sparsity": "Table 2: sparsity",

@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from svitt_ego.config import ConfigError
 from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.durable_files import read_json_lines, write_atomically
+from svitt_ego.evaluation.clip_reading import FrameOrder
 from svitt_ego.evaluation.mcq_questions import Kind
 from svitt_ego.tables.core_shares import CoreShares
 from svitt_ego.training.interruption import INTERRUPTED
@@ -28,6 +30,7 @@ from svitt_ego.training.run_directory import RunDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
+KINDS: tuple[Kind, ...] = ("inter", "intra")
 _POLL_S = 3.0
 
 Watch = Callable[[int], None]
@@ -48,9 +51,22 @@ class Scores:
         return cls(
             {
                 kind: [a["chosen"]["dual"] == a["answer"] for a in answers if a["kind"] == kind]
-                for kind in ("inter", "intra")
+                for kind in KINDS
             }
         )
+
+    @classmethod
+    def of_json(cls, tree: dict[Kind, str]) -> "Scores":
+        """Of what `to_json` gave.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is something else.
+        """
+        return cls({kind: [bool(("0", "1").index(a)) for a in tree[kind]] for kind in KINDS})
+
+    def to_json(self) -> dict[Kind, str]:
+        """A digit a question: files with thousands of answers are kept and read by people."""
+        return {kind: "".join(str(int(a)) for a in self.correct[kind]) for kind in KINDS}
 
     def of(self, kind: Kind) -> NDArray[np.bool_]:
         return np.array(self.correct[kind], dtype=bool)
@@ -104,8 +120,7 @@ class Workshop:
         if not path.is_file():
             self.train(name, all_overrides, watch)
             result = self._summary(name, all_overrides, self.score(name))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(asdict(result)) + "\n")
+            _write(path, asdict(result) | {"scores": result.scores.to_json()})
         return self._read(path, all_overrides)
 
     def train(self, name: str, overrides: Sequence[str], watch: Watch) -> None:
@@ -125,13 +140,25 @@ class Workshop:
         records = RunDirectory(self.run_folder(name)).records_file
         return records.read_bytes().count(b"\n") if records.is_file() else 0
 
-    def score(self, name: str, *options: object, output: str = "egomcq") -> Scores:
-        """Of a trained run, on all questions."""
-        path = self.run_folder(name) / f"{output}.json"
-        if not path.is_file():
-            arguments = ("--run", self.run_folder(name), "--output", path, *options)
+    def score(self, name: str, order: FrameOrder = "as_filmed") -> Scores:
+        """Of a trained run, on all questions, with the frames of every clip in this order."""
+        output = self.run_folder(name) / f"egomcq_{order}.json"
+        if not output.is_file():
+            arguments = ("--run", self.run_folder(name), "--frame-order", order, "--output", output)
             self._call(name, "evaluate_egomcq.py", "--precision", _precision(), *arguments)
-        return Scores.of_file(path)
+        return Scores.of_file(output)
+
+    def spoilt_score(self, name: str, order: FrameOrder) -> Scores:
+        """The same, kept beside the results.
+
+        Raises:
+            ConfigError: a command failed, or the file is damaged.
+        """
+        path = self.result_file(f"{name}-{order}")
+        if not path.is_file():
+            _write(path, self.score(name, order).to_json())
+        with _damage_named(path):
+            return Scores.of_json(json.loads(path.read_text(encoding="utf-8")))
 
     def export(self, name: str) -> Path:
         """The model of a trained run, as a folder that others start from."""
@@ -153,11 +180,9 @@ class Workshop:
         )
 
     def _read(self, path: Path, overrides: list[str]) -> Result:
-        try:
+        with _damage_named(path):
             tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            result = Result(**(tree | {"scores": Scores(**tree["scores"])}))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{path}: damaged ({error}): delete it to run it again") from None
+            result = Result(**(tree | {"scores": Scores.of_json(tree["scores"])}))
         if result.overrides != overrides:
             raise ConfigError(
                 f"{path}: made with other settings: delete {self.folder} or give another "
@@ -200,6 +225,19 @@ class Workshop:
         if code:
             said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
             raise ConfigError(f"{script} of {name} failed with exit code {code}: {said} ({log})")
+
+
+def _write(path: Path, tree: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(tree) + "\n")
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: damaged ({error}): delete it to run it again") from None
 
 
 def _ended(process: subprocess.Popen[bytes], watch: Callable[[], None] | None) -> int:

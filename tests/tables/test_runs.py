@@ -34,7 +34,7 @@ def test_a_run_is_trained_and_scored_once(workshop, monkeypatch):
     run = RunDirectory(workshop.run_folder("warm"))
     assert run.newest_tag() == f"step-{result.steps:06d}"
     assert result.peak_bytes > 2**20 and result.step_s > 0 and result.training_s >= result.step_s
-    answers = json.loads((run.path / "egomcq.json").read_text())
+    answers = json.loads((run.path / "egomcq_as_filmed.json").read_text())
     for kind in ("inter", "intra"):
         right = result.scores.of(kind)
         assert len(right) == answers["questions"][kind] == 5
@@ -44,8 +44,12 @@ def test_a_run_is_trained_and_scored_once(workshop, monkeypatch):
     start = (*SMALL, f"model.pretrained={exported}", "training.epochs=1")
     assert workshop.result("next", start, seen.append).steps == result.steps
 
+    still = workshop.spoilt_score("warm", "still")
+    assert still == Scores.of_file(run.path / "egomcq_still.json")
+
     monkeypatch.setattr(workshop, "_call", lambda *_, **__: pytest.fail("made again"))
     assert workshop.result("warm", SMALL, seen.append) == result
+    assert workshop.spoilt_score("warm", "still") == still
     assert workshop.export("warm") == exported
     with pytest.raises(ConfigError, match=r"warm\.json: made with other settings"):
         workshop.result("warm", SMALL[1:], seen.append)
@@ -73,3 +77,8 @@ def test_scores_are_those_of_the_dual_encoder(tmp_path):
     (tmp_path / "egomcq.json").write_text(json.dumps({"answers": answers}))
     scores = Scores.of_file(tmp_path / "egomcq.json")
     assert scores.correct == {"inter": [True, False], "intra": [False, False]}
+    assert scores.to_json() == {"inter": "10", "intra": "00"}
+    assert Scores.of_json(scores.to_json()) == scores
+    for damaged in ({"inter": "10"}, {"inter": "12", "intra": "00"}, {"inter": 1, "intra": "0"}):
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            Scores.of_json(damaged)
