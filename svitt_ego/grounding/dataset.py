@@ -77,4 +77,5 @@ def open_dataset(recipe: GroundingRecipe, path: str, training: bool) -> Groundin
     clips.check(grid, recipe.model.video_width)
     of_texts = recipe.data.text_features or query_file(recipe.data.features, path)
     texts = TextFeatures(of_texts, recipe.model.text_width)
+    texts.check_made_like(clips)
     return GroundingDataset(queries, clips, texts, training, recipe.model.max_windows)

@@ -45,6 +45,8 @@ class ClipFeatures:
     grid: TimeGrid
     width: int
     clips: dict[str, ClipEntry]
+    weights_sha256: str | None = None
+    """Of the model that made them, where the index says so."""
 
     @classmethod
     def open(cls, folder: str | Path) -> "ClipFeatures":
@@ -66,7 +68,8 @@ class ClipFeatures:
                 *(_above_0(tree, key) for key in ("window_frames", "stride_frames", "fps"))
             )
             clips = {uid: _entry(uid, node) for uid, node in tree["clips"].items()}
-            return cls(folder, grid, int(_above_0(tree, "width")), clips)
+            width = int(_above_0(tree, "width"))
+            return cls(folder, grid, width, clips, tree.get("weights_sha256"))
         except (KeyError, AttributeError, TypeError):
             raise FeaturesError(f"{path}: clips must be an object of entries by clip_uid") from None
         except ValueError as error:
@@ -138,6 +141,7 @@ class TextFeatures:
         self.path, self.width = Path(path), width
         with _opened(self.path) as file:
             self.ids = frozenset(file.keys())
+            self.weights_sha256 = (file.metadata() or {}).get("weights")
         self._open: tuple[int, Any] | None = None
 
     def check(self, query_id: str) -> None:
@@ -152,6 +156,18 @@ class TextFeatures:
             raise FeaturesError(
                 f"{self.path}: query {query_id} has features {tuple(shape)}, but the recipe's "
                 f"model.text_width is {self.width}"
+            )
+
+    def check_made_like(self, clips: ClipFeatures) -> None:
+        """
+        Raises:
+            FeaturesError: both say of which model they are, and it is not the same.
+        """
+        own, other = self.weights_sha256, clips.weights_sha256
+        if own and other and own != other:
+            raise FeaturesError(
+                f"{self.path}: made with the weights {own:.12}, but {clips.folder / INDEX} with "
+                f"{other:.12}: extract clips and queries with one model"
             )
 
     def read(self, query_id: str) -> Tensor:

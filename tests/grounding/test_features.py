@@ -90,6 +90,18 @@ def test_a_text_of_another_width(files):
         open_at(files[0], "model.text_width=7")
 
 
+def test_texts_of_another_model_are_refused(files):
+    folder, _, texts = files
+    index = folder / "features" / "index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"weights_sha256": "a" * 64}))
+    open_at(folder)  # the texts do not say
+    save_file(texts, folder / "texts.safetensors", {"weights": "a" * 64})
+    open_at(folder)
+    save_file(texts, folder / "texts.safetensors", {"weights": "b" * 64})
+    with pytest.raises(ConfigError, match=r"texts\.safetensors: made with the weights b{12}, but"):
+        open_at(folder)
+
+
 @pytest.mark.parametrize(
     ("clip", "message"),
     [
