@@ -29,6 +29,14 @@ def query_file(folder: str | Path, queries: str | Path) -> Path:
 class FeaturesError(ConfigError):
     """Features cannot be used; names file and clip or query."""
 
+    def __init__(self, said: str, path: Path | None = None) -> None:
+        """
+        Args:
+            path: of the file, where one clip's or query's features cannot be read.
+        """
+        super().__init__(said)
+        self.path = path
+
 
 @dataclass(frozen=True)
 class ClipEntry:
@@ -75,22 +83,37 @@ class ClipFeatures:
         except ValueError as error:
             raise FeaturesError(f"{path}: {error}") from None
 
-    def check(self, grid: TimeGrid, width: int) -> None:
+    def check(self, grid: TimeGrid, width: int, training: bool) -> None:
         """
+        Args:
+            training: the recipe may still be changed; that of a trained model may not.
+
         Raises:
             FeaturesError: the features are of another window, stride, frame rate or width.
         """
+        path = self.folder / INDEX
         for key in ("window_frames", "stride_frames", "fps"):
             has, wanted = getattr(self.grid, key), getattr(grid, key)
+            option = f"--{key.removesuffix('_frames')} {wanted:g}"
+            if has != wanted and training:
+                raise FeaturesError(
+                    f"{path}: {key} = {has:g}, but the recipe's data.grid.{key} is {wanted:g}: "
+                    f"extract the features with {option}, or set data.grid.{key}={has:g}"
+                )
             if has != wanted:
                 raise FeaturesError(
-                    f"{self.folder / INDEX}: {key} = {has:g}, but the recipe's data.grid.{key} is "
-                    f"{wanted:g}: extract the features anew, or set data.grid.{key}={has:g}"
+                    f"{path}: {key} = {has:g}, but the run was trained on {wanted:g}: extract the "
+                    f"features with {option}"
                 )
+        if self.width != width and training:
+            raise FeaturesError(
+                f"{path}: width = {self.width}, but the recipe's model.video_width is {width}: set "
+                f"model.video_width={self.width}"
+            )
         if self.width != width:
             raise FeaturesError(
-                f"{self.folder / INDEX}: width = {self.width}, but the recipe's model.video_width "
-                f"is {width}: set model.video_width={self.width}"
+                f"{path}: width = {self.width}, but the run was trained on {width}: extract the "
+                "features with the model that made those of its training"
             )
 
     def entry(self, clip_uid: str) -> ClipEntry:
@@ -99,7 +122,10 @@ class ClipFeatures:
             FeaturesError: the clip has no features.
         """
         if clip_uid not in self.clips:
-            raise FeaturesError(f"{self.folder / INDEX}: clip {clip_uid} has no features")
+            raise FeaturesError(
+                f"{self.folder / INDEX}: clip {clip_uid} has no features: "
+                "give its file to extract_features.py as --clips"
+            )
         return self.clips[clip_uid]
 
     def file(self, clip_uid: str) -> Path:
@@ -114,16 +140,17 @@ class ClipFeatures:
         entry, path = self.entry(clip_uid), self.file(clip_uid)
         with _opened(path) as file:
             if TENSOR not in file.keys():  # noqa: SIM118 (not a mapping)
-                raise FeaturesError(f"{path}: holds no tensor {TENSOR!r}")
+                raise FeaturesError(f"{path}: holds no tensor {TENSOR!r}", path)
             features = file.get_tensor(TENSOR)
         shape = (entry.windows, self.width)
         if features.dtype != torch.float32 or features.shape != shape:
             raise FeaturesError(
                 f"{path}: {TENSOR} is {tuple(features.shape)} {features.dtype}, but {INDEX} says "
-                f"{shape} and it must be torch.float32"
+                f"{shape} and it must be torch.float32",
+                path,
             )
         if not features.isfinite().all():
-            raise FeaturesError(f"{path}: {TENSOR} holds a value that is not finite")
+            raise FeaturesError(f"{path}: {TENSOR} holds a value that is not finite", path)
         return features
 
 
@@ -150,12 +177,16 @@ class TextFeatures:
             FeaturesError: the query has no features, or of another width.
         """
         if query_id not in self.ids:
-            raise FeaturesError(f"{self.path}: query {query_id} has no features")
+            raise FeaturesError(
+                f"{self.path}: query {query_id} has no features: "
+                "give its file to extract_features.py as --queries"
+            )
         shape = self._of_process().get_slice(query_id).get_shape()
         if len(shape) != 2 or not shape[0] or shape[1] != self.width:
             raise FeaturesError(
                 f"{self.path}: query {query_id} has features {tuple(shape)}, but the recipe's "
-                f"model.text_width is {self.width}"
+                f"model.text_width is {self.width}: train with the features' width, or extract "
+                "them with the model that made those of the training"
             )
 
     def check_made_like(self, clips: ClipFeatures) -> None:
@@ -174,10 +205,15 @@ class TextFeatures:
         """(tokens, width) fp32.
 
         Raises:
-            FeaturesError: there are none, or of another width.
+            FeaturesError: there are none, of another width, or not finite.
         """
         self.check(query_id)
-        return self._of_process().get_tensor(query_id).float()
+        features = self._of_process().get_tensor(query_id).float()
+        if not features.isfinite().all():
+            raise FeaturesError(
+                f"{self.path}: query {query_id} holds a value that is not finite", self.path
+            )
+        return features
 
     def _of_process(self) -> Any:
         """The file, opened once in each process: with many queries its header is long."""
@@ -194,7 +230,7 @@ def _opened(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (OSError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise FeaturesError(f"{path}: cannot be read as safetensors: {reason}") from None
+        raise FeaturesError(f"{path}: cannot be read as safetensors: {reason}", path) from None
 
 
 def _entry(clip_uid: str, node: Any) -> ClipEntry:

@@ -61,8 +61,8 @@ def test_answers_score_alike_in_memory_and_from_their_file(files, monkeypatch, c
 @pytest.mark.parametrize(
     ("change", "clip", "said"),
     [
-        ("data.grid.stride_frames=8.0", None, "index.json: stride_frames = 4, but the recipe's"),
-        ("model.video_width=7", None, "index.json: width = 10, but the recipe's model.video_width"),
+        ("data.grid.stride_frames=8.0", None, "--set data.grid.stride_frames: a trained model can"),
+        ("model.width=32", None, "--set model.width: a trained model cannot change it: it takes d"),
         (None, nlq_clip("b", nlq_query(1, 2)), "index.json: clip b has no features"),
         (
             None,
@@ -78,6 +78,21 @@ def test_what_does_not_fit_is_one_line(files, monkeypatch, capsys, change, clip,
     arguments += ("--output", files / "predictions.json", *(("--set", change) if change else ()))
     assert said in refusal(monkeypatch, capsys, "evaluate_grounding.py", *arguments)
     assert not (files / "predictions.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"stride_frames": 8}, "= 8, but the run was trained on 4: extract the features with --st"),
+        ({"width": 20}, "width = 20, but the run was trained on 10: extract the features with the"),
+    ],
+)
+def test_features_unlike_those_of_the_training(files, monkeypatch, capsys, change, said):
+    index = files / "features" / "index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | change))
+    arguments = ("--run", files / "run", "--queries", files / "nlq_val.json")
+    arguments += ("--output", files / "predictions.json", "--set", "decoding.predictions=2")
+    assert said in refusal(monkeypatch, capsys, "evaluate_grounding.py", *arguments)
 
 
 def test_narrations_become_queries(files, monkeypatch, capsys):

@@ -74,7 +74,7 @@ def test_seconds_and_steps_are_each_others_inverse():
         ("data.grid.window_frames=16.0", "window_frames = 4, but the recipe's data.grid.window_f"),
         ("data.grid.fps=25.0", "fps = 30, but the recipe's data.grid.fps is 25"),
         ("model.video_width=256", "width = 10, but the recipe's model.video_width is 256: set"),
-        ("model.max_windows=128", "clip a has 150 windows, more than model.max_windows = 128"),
+        ("model.max_windows=128", "clip a has 150 windows, more than model.max_windows = 128: set"),
         ("data.features=nowhere", "nowhere/index.json: No such file"),
         ("data.text_features=nowhere", "nowhere: cannot be read as safetensors"),
     ],
@@ -105,8 +105,14 @@ def test_texts_of_another_model_are_refused(files):
 @pytest.mark.parametrize(
     ("clip", "message"),
     [
-        (nlq_clip("c", nlq_query(1, 2)), "index.json: clip c has no features"),
-        (nlq_clip("b", nlq_query(1, 2), nlq_query(1, 2)), "query note-b_1 has no features"),
+        (
+            nlq_clip("c", nlq_query(1, 2)),
+            "clip c has no features: give its file to extract_features",
+        ),
+        (
+            nlq_clip("b", nlq_query(1, 2), nlq_query(1, 2)),
+            "query note-b_1 has no features: give its",
+        ),
         (nlq_clip("b", {"query": "Where?"}), "note-b_0: has no window: it cannot be trained on"),
         (
             nlq_clip("b", nlq_query(21, 22)) | {"video_end_sec": 150.0},
@@ -163,6 +169,13 @@ def test_wrong_features_of_a_clip_are_named(files, tensors, message):
     save_file(tensors, files[0] / "features" / "a.safetensors")
     with pytest.raises(ConfigError, match=rf"a\.safetensors: {re.escape(message)}"):
         ClipFeatures.open(files[0] / "features").read("a")
+
+
+def test_wrong_features_of_a_query_are_named(files):
+    path = files[0] / "texts.safetensors"
+    save_file({"note-a_0": torch.full((2, 6), torch.inf)}, path)
+    with pytest.raises(ConfigError, match=r"query note-a_0 holds a value that is not finite"):
+        TextFeatures(path, 6).read("note-a_0")
 
 
 def test_a_damaged_file_is_named(files):
