@@ -45,6 +45,8 @@ class Queries:
     """Without a text."""
     empty_windows: int
     """Whose window has no length."""
+    left_out: frozenset[str] = frozenset()
+    """Ids of both; a prediction file may answer them all the same."""
 
     @property
     def clip_uids(self) -> tuple[str, ...]:
@@ -78,15 +80,18 @@ def read_queries(path: str | Path) -> Queries:
     clips: list[LongClip] = []
     found = _of_jsonl(text, path) if path.suffix == ".jsonl" else _of_json(text, path, clips)
     usable: dict[str, Query] = {}
+    left_out: set[str] = set()
     null = empty_windows = 0
     for where, query in found:
         if not query.text:
             null += 1
+            left_out.add(query.id)
             continue
         if query.window_s is not None:
             start_s, end_s = query.window_s
             if end_s <= start_s:
                 empty_windows += 1
+                left_out.add(query.id)
                 continue
             if start_s >= query.clip_duration_s:
                 raise QueriesError(
@@ -98,7 +103,9 @@ def read_queries(path: str | Path) -> Queries:
         usable[query.id] = query
     if not usable:
         raise QueriesError(f"{path}: holds no usable query")
-    return Queries(str(path), tuple(clips), tuple(usable.values()), null, empty_windows)
+    return Queries(
+        str(path), tuple(clips), tuple(usable.values()), null, empty_windows, frozenset(left_out)
+    )
 
 
 def read_clips(paths: Sequence[str | Path]) -> tuple[LongClip, ...]:
