@@ -14,7 +14,7 @@ from svitt_ego.grounding.ground_nlq import PointOutputs, beside_query_product
 from svitt_ego.grounding.points import assign, pyramid_points
 from svitt_ego.grounding.positions import sinusoidal_positions
 from svitt_ego.grounding.spans import diou_loss, pairwise_iou
-from tests.grounding.conftest import first_alone
+from tests.grounding.conftest import first_alone, with_noise
 
 
 def pyramid(**changes):
@@ -24,7 +24,8 @@ def pyramid(**changes):
 @pytest.mark.parametrize("cross_attention", [False, True])
 @pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 101])
 def test_padding_changes_nothing(make_model, make_batch, length, cross_attention):
-    model = make_model(pyramid=pyramid(cross_attention=cross_attention)).double().eval()
+    model = with_noise(make_model(pyramid=pyramid(cross_attention=cross_attention)))
+    model = model.double().eval()
     batch = make_batch(length, 130, tokens=(3, 9))
     batch = replace(batch, video=batch.video.double(), text=batch.text.double())
     alone = first_alone(batch, length, tokens=3)
@@ -140,7 +141,7 @@ def test_shipped_recipes(name):
 @pytest.mark.parametrize("length", [1, 64, 101])
 def test_query_products_leave_padding_out(make_model, make_batch, length):
     model = make_model(video_width=6, text_width=6, pyramid=pyramid(query_product=True))
-    model = model.double().eval()
+    model = with_noise(model).double().eval()
     batch = make_batch(length, 130, tokens=(3, 9))
     batch = replace(batch, video=batch.video[..., :6].double(), text=batch.text.double())
     both, one = model(batch), model(first_alone(batch, length, tokens=3))
