@@ -177,12 +177,7 @@ def test_command_prints_writes_and_draws(command, tmp_path, capsys):
 def test_command_ignores_answers_to_queries_left_out(command, tmp_path, capsys):
     predictions = tmp_path / "predictions.json"
     tree = json.loads(predictions.read_text())
-    null = {
-        "clip_uid": "b",
-        "annotation_uid": "note-b",
-        "query_idx": 1,
-        "predicted_times": [[0, 1]],
-    }
+    null = results(annotation_uid="note-b", query_idx=1)["results"]
     predictions.write_text(json.dumps(tree | {"results": [*tree["results"], *null]}))
     command()
     said = capsys.readouterr().out
