@@ -21,14 +21,20 @@ def pipeline(tmp_path):
     pipeline = Pipeline(tmp_path)
     pipeline.val = write_nlq(
         tmp_path / "nlq_val.json",
-        nlq_clip("a", nlq_query(1, 3), nlq_query(2, 4, None), nlq_query(5, 9)),
+        nlq_clip(
+            "a",
+            nlq_query(1, 3),
+            nlq_query(2, 4, None),
+            nlq_query(5, 9) | {"template": "Place: Where did I put X?"},
+        ),
     )
     return pipeline
 
 
 def test_summary_and_table(pipeline):
     queries = read_queries(pipeline.val)
-    right = {query.id: [query.window_s] for query in queries.usable}
+    first, second = queries.usable
+    right = {first.id: [first.window_s], second.id: [(15.0, 16.0), second.window_s]}
     half = {query.id: [(15.0, 16.0), query.window_s] for query in queries.usable}
     (pipeline.root / "predictions").mkdir()
     for name in (*(row.name for row in ROWS), CENTRE):
@@ -37,12 +43,16 @@ def test_summary_and_table(pipeline):
     summary = pipeline._summary(queries)
     assert (summary["queries"], summary["null_queries"], summary["clips"]) == (2, 1, 1)
     recalls = {name: row["recalls"] for name, row in summary["rows"].items()}
-    assert recalls[MAIN.name]["R@1 IoU>0.3"] == 100
+    assert recalls[MAIN.name]["R@1 IoU>0.3"] == 50
     assert recalls["VSLNet"]["R@1 IoU>0.3"] == 0 and recalls["VSLNet"]["R@5 IoU>0.5"] == 100
     assert recalls[CENTRE]["R@5 IoU>0.3"] == 0
     assert set(FLOORS) < set(recalls)
-    ((template, figures),) = summary["by_template"].items()
-    assert template == nlq_query(0, 1)["template"] and figures["R@1 IoU>0.3"] == 100
+    of_objects, of_places = (
+        summary["by_template"][template]
+        for template in (nlq_query(0, 1)["template"], "Place: Where did I put X?")
+    )
+    assert of_objects["queries"] == of_places["queries"] == 1
+    assert (of_objects["R@1 IoU>0.3"], of_places["R@1 IoU>0.3"]) == (100, 0)
     assert json.loads(json.dumps(summary)) == summary
     shown = table(summary | {"wall_s": 1.5})
     for said in ("VSLNet", "centre prior", "100.00", "2 queries about 1 clips", "1.5"):

@@ -38,5 +38,7 @@ def test_centre_prior_is_the_median_length_around_the_middle():
     answers = centre_prior([*train, Query("t", 9, "c", "?", 50.0, None)], [short, long])
     assert answers.keys() == {"v_0", "v_1"} and len(answers["v_1"]) == 5
     assert answers["v_1"][0] == pytest.approx((48.0, 52.0))
+    lengths_s = [end_s - start_s for start_s, end_s in answers["v_1"]]
+    assert lengths_s == pytest.approx([4.0, 2.5, 6.5, 1.6, 8.0])  # quantiles of 1, 4 and 9
     assert answers["v_0"][0] == pytest.approx((0.0, 4.0))
     assert all(start >= 0 and end <= 4.0 for start, end in answers["v_0"])
