@@ -101,7 +101,7 @@ def test_narrations_become_queries(files, monkeypatch, capsys):
     (files / "egoclip.csv").write_text("\n".join(lines) + "\n")
     arguments = ("--metadata", files / "egoclip.csv", "--output", files / "narrations.jsonl")
     launch(monkeypatch, "narration_queries.py", *arguments, "--clips", files / "nlq_val.json")
-    assert "1 narrations as queries; 0 lie in no clip" in capsys.readouterr().out
+    assert "1 narrations as queries; 0 have their moment" in capsys.readouterr().out
     (line,) = (files / "narrations.jsonl").read_text().splitlines()
     assert json.loads(line)["timestamps"] == [[4.0, 6.5]]
     missing = (*arguments, "--clips", files / "nowhere.json")

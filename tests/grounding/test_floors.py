@@ -11,6 +11,8 @@ from tests.grounding.nlq_files import write_features
 
 def test_random_features_have_the_shape_of_the_others(tmp_path):
     given = write_features(tmp_path / "features", ["a", "b"])
+    index = tmp_path / "features" / "index.json"
+    index.write_text(index.read_text().replace("b.safetensors", "folder/b.safetensors"))
     random = ClipFeatures.open(write_random_features(tmp_path / "features", tmp_path / "noise", 3))
     source = ClipFeatures.open(tmp_path / "features")
     assert (random.grid, random.width, random.clips) == (source.grid, source.width, source.clips)
