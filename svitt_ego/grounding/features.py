@@ -19,6 +19,8 @@ from svitt_ego.grounding.time_grid import TimeGrid
 
 INDEX = "index.json"
 TENSOR = "features"
+_LIMIT = 1e12
+"""Above any number in an index."""
 
 
 def query_file(folder: str | Path, queries: str | Path) -> Path:
@@ -76,7 +78,7 @@ class ClipFeatures:
                 *(_above_0(tree, key) for key in ("window_frames", "stride_frames", "fps"))
             )
             clips = {uid: _entry(uid, node) for uid, node in tree["clips"].items()}
-            width = int(_above_0(tree, "width"))
+            width = _whole_above_0(tree, "width")
             return cls(folder, grid, width, clips, tree.get("weights_sha256"))
         except (KeyError, AttributeError, TypeError):
             raise FeaturesError(f"{path}: clips must be an object of entries by clip_uid") from None
@@ -89,7 +91,8 @@ class ClipFeatures:
             training: the recipe may still be changed; that of a trained model may not.
 
         Raises:
-            FeaturesError: the features are of another window, stride, frame rate or width.
+            FeaturesError: the features are of another window, stride, frame rate or width, or a
+                clip has not as many windows as its length and the stride make.
         """
         path = self.folder / INDEX
         for key in ("window_frames", "stride_frames", "fps"):
@@ -115,6 +118,13 @@ class ClipFeatures:
                 f"{path}: width = {self.width}, but the run was trained on {width}: extract the "
                 "features with the model that made those of its training"
             )
+        for clip_uid, clip in self.clips.items():
+            due = grid.windows_in(clip.duration_s)
+            if abs(clip.windows - due) > 1:  # others may count the last, partial one
+                raise FeaturesError(
+                    f"{path}: clip {clip_uid} has {clip.windows} windows, but its "
+                    f"{clip.duration_s:g} s have {due} of this stride: extract its features anew"
+                )
 
     def entry(self, clip_uid: str) -> ClipEntry:
         """
@@ -239,7 +249,7 @@ def _entry(clip_uid: str, node: Any) -> ClipEntry:
         # a name that leads out of the folder is not one that the extraction wrote
         if not isinstance(name, str) or not name or Path(name).is_absolute() or ".." in name:
             raise ValueError(f"file = {name!r}: must be a path inside the folder")
-        return ClipEntry(name, int(_above_0(node, "windows")), _above_0(node, "duration_s"))
+        return ClipEntry(name, _whole_above_0(node, "windows"), _above_0(node, "duration_s"))
     except (KeyError, TypeError):
         raise ValueError(f"clip {clip_uid}: must have file, windows and duration_s") from None
     except ValueError as error:
@@ -248,6 +258,14 @@ def _entry(clip_uid: str, node: Any) -> ClipEntry:
 
 def _above_0(node: Any, key: str) -> float:
     value = node[key] if isinstance(node, dict) and key in node else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise ValueError(f"{key} = {value!r}: must be a number above 0")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < _LIMIT:
+        raise ValueError(f"{key} = {value!r:.60}: must be a number above 0 and below {_LIMIT:g}")
+    return value
+
+
+def _whole_above_0(node: Any, key: str) -> int:
+    value = _above_0(node, key)
+    if not isinstance(value, int):
+        raise ValueError(f"{key} = {value!r}: must be a whole number")
     return value

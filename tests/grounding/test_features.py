@@ -64,7 +64,7 @@ def test_seconds_and_steps_are_each_others_inverse():
     seconds = torch.rand(50, 2, dtype=torch.float64) * 480
     torch.testing.assert_close(grid.to_seconds(grid.to_steps(seconds)), seconds)
     assert TimeGrid(4, 4, 30).windows_in(480) == 3600
-    assert TimeGrid(16, 8, 30).windows_in(1) == 2 and TimeGrid(16, 8, 30).windows_in(0.1) == 0
+    assert TimeGrid(16, 8, 30).windows_in(1) == 2 and TimeGrid(16, 8, 30).windows_in(0.1) == 1
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,21 @@ def test_features_that_do_not_fit_the_recipe(files, override, message):
 def test_a_text_of_another_width(files):
     with pytest.raises(ConfigError, match=r"query note-a_0 has features \(3, 6\), but .* is 7"):
         open_at(files[0], "model.text_width=7")
+
+
+@pytest.mark.parametrize("windows", [148, 152, 75])
+def test_features_of_another_stride_under_a_wrong_index(files, windows):
+    index = files[0] / "features" / "index.json"
+    tree = json.loads(index.read_text())
+    for count in (149, 151):  # as others may count
+        tree["clips"]["b"]["windows"] = count
+        index.write_text(json.dumps(tree))
+        open_at(files[0])
+    tree["clips"]["b"]["windows"] = windows
+    index.write_text(json.dumps(tree))
+    message = f"clip b has {windows} windows, but its 20 s have 150 of this stride: extract its"
+    with pytest.raises(ConfigError, match=message):
+        open_at(files[0])
 
 
 def test_texts_of_another_model_are_refused(files):
@@ -136,6 +151,20 @@ def test_without_windows_one_can_predict(files):
     ("change", "message"),
     [
         ({"width": 0}, "width = 0: must be a number above 0"),
+        ({"width": float("inf")}, "width = inf: must be a number above 0"),
+        ({"width": 10**400}, "width = 1000"),
+        (
+            {"clips": {"a": {"file": "x", "windows": 150.9}}},
+            "clip a: windows = 150.9: must be",
+        ),
+        (
+            {"clips": {"a": {"file": "x", "windows": float("inf")}}},
+            "clip a: windows = inf: must be a number above 0",
+        ),
+        (
+            {"clips": {"a": {"file": "x", "windows": 150, "duration_s": float("inf")}}},
+            "clip a: duration_s = inf: must be a number above 0",
+        ),
         ({"fps": "30"}, "fps = '30': must be a number above 0"),
         ({"clips": []}, "clips must be an object"),
         ({"clips": {"a": {"file": "x"}}}, "clip a: windows = None: must be a number above 0"),

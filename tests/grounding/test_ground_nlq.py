@@ -200,3 +200,8 @@ def test_query_products_add_up_to_the_cosine():
 def test_query_products_need_features_of_one_width():
     with pytest.raises(ValidationError, match="must be video_width, 256"):
         GroundingModel(text_width=128, pyramid=Pyramid(query_product=True))
+
+
+def test_a_pyramid_needs_a_level():
+    with pytest.raises(ValidationError, match="must have one a level"):
+        Pyramid(regression_ranges=[])

@@ -113,6 +113,7 @@ WRONG = {
         "result 0: predicted_times holds [1]: must be [start",
     ),
     "NaN": (results(predicted_times=[[1, float("nan")]]), "predicted_times holds [1, nan]"),
+    "a time of no float": (results(predicted_times=[[1, 10**400]]), "holds [1, 1000"),
     "twice": (
         results() | {"results": results()["results"] * 2},
         "result 1: query note_0 stands twice",
