@@ -285,6 +285,6 @@ def table(summary: dict[str, Any]) -> str:
         figures = (f"{row['recalls'][key]:>{len(key)}.2f}" for key in names)
         lines.append(f"{name:<{width}}  " + "  ".join(figures))
     lines.append(f"{summary['queries']} queries about {summary['clips']} clips")
-    lines.append(f"seconds, all calls together: {summary['wall_s']}")
+    lines.append(f"seconds, of all calls that came to their end: {summary['wall_s']}")
     lines.append(f"timeline: {summary['timeline']}")
     return "\n".join(lines)
