@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.config.grounding import GroundingRecipe
 from svitt_ego.grounding.batch import collate
 from svitt_ego.grounding.dataset import open_dataset
-from svitt_ego.grounding.features import ClipFeatures, TextFeatures
+from svitt_ego.grounding.features import ClipEntry, ClipFeatures, TextFeatures
 from svitt_ego.grounding.time_grid import TimeGrid
 from tests.grounding.nlq_files import (
     nlq_clip,
@@ -103,6 +104,11 @@ def test_features_of_another_stride_under_a_wrong_index(files, windows):
     message = f"clip b has {windows} windows, but its 20 s have 150 of this stride: extract its"
     with pytest.raises(ConfigError, match=message):
         open_at(files[0])
+
+
+def test_features_counted_by_16_frames_pass_for_1_87_a_second():
+    grid = TimeGrid(16.043, 16.043, 30)
+    ClipFeatures(Path(), grid, 10, {"a": ClipEntry("a", 900, 480.0)}).check(grid, 10, True)
 
 
 def test_texts_of_another_model_are_refused(files):
