@@ -5,6 +5,7 @@ python launch/evaluate_grounding.py --run runs/grounding --queries nlq_val.json 
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from svitt_ego.command_line import add_overrides, one_line_errors, positive
@@ -33,6 +34,20 @@ def main() -> None:
         run(arguments)
 
 
+def check_overrides(overrides: Sequence[str]) -> None:
+    """
+    Raises:
+        ConfigError: one is of what the model was trained with.
+    """
+    settable = sorted(key for key in GroundingRecipe.changeable if not key.startswith("model."))
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if key not in settable:
+            raise ConfigError(
+                f"--set {key}: a trained model cannot change it: it takes {', '.join(settable)}"
+            )
+
+
 def run(arguments: argparse.Namespace) -> None:
     # Heavy imports only once the arguments are known to be good.
     import torch
@@ -45,6 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     model, _ = load_trained_grounder(arguments.run, arguments.tag)
     of_run = str(arguments.run / "recipe.yaml")
+    check_overrides(arguments.overrides)
     recipe = load_recipe(of_run, arguments.overrides, GroundingRecipe)
     path = arguments.queries or recipe.data.val_queries
     if path is None:

@@ -44,7 +44,7 @@ def main() -> None:
 
         # Heavy imports: after the cheap checks.
         from svitt_ego.data.paths import check_video_root
-        from svitt_ego.evaluation.features import extract_features
+        from svitt_ego.evaluation.features import extract_features, index_of_folder
         from svitt_ego.evaluation.query_features import write_query_features
         from svitt_ego.evaluation.ranks import Ranks
         from svitt_ego.evaluation.whole_videos import whole_videos
@@ -60,6 +60,7 @@ def main() -> None:
         windowing = Windowing(arguments.window, arguments.stride, float(arguments.fps))
         ranks = Ranks.join()
         run = load_evaluated_run(arguments, recipe, ranks)
+        index_of_folder(windowing, run, arguments.output)  # before any file of queries changes
         if ranks.is_first:
             for path, texts in queries.items():
                 print(write_query_features(texts, path, run, arguments.output))

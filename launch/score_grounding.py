@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     of_clip = [query for query in queries.usable if query.clip_uid == arguments.timeline]
     if arguments.timeline and not of_clip:
         raise ConfigError(f"{arguments.queries}: no query is about clip {arguments.timeline}")
-    result = score(queries.usable, predictions)
+    result = score(queries.usable, predictions, queries.left_out)
     print(f"{queries.summary()}\n{result.summary()}")
     if arguments.output:
         prepare_folder_of(arguments.output)

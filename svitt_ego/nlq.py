@@ -2,23 +2,26 @@
 
 From raw video to a score: EgoSynth-NLQ, a video-text model trained on its narrations, features, a
 grounding model trained on narrations and fine-tuned on queries, and beside it what such a score
-must beat. A step is skipped where its result is there and newer than what it was made from.
+must beat. A step is skipped where its result is there and newer than what it was made from; a run
+older than that is refused.
 """
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from svitt_ego.config import Recipe, load_recipe
+from svitt_ego.config import ConfigError, Recipe, load_recipe
 from svitt_ego.config.base import BaseRecipe
 from svitt_ego.config.grounding import GroundingRecipe
 from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.data.synthetic.nlq.generate import generate_nlq
 from svitt_ego.durable_files import write_atomically
+from svitt_ego.grounding.features import INDEX, query_file
 from svitt_ego.grounding.floors import centre_prior, write_blank_texts, write_random_features
 from svitt_ego.grounding.prediction_file import read_predictions, write_predictions
 from svitt_ego.grounding.queries import Queries, read_queries
@@ -117,8 +120,22 @@ class Pipeline:
         self._draw(queries)
         return summary
 
-    def _train(self, kind: type[BaseRecipe], recipe: str, run: Path, *changes: str) -> None:
+    def _train(
+        self,
+        kind: type[BaseRecipe],
+        recipe: str,
+        run: Path,
+        *changes: str,
+        made_from: Sequence[Path] = (),
+    ) -> None:
+        """
+        Raises:
+            ConfigError: the run is of another recipe, or older than what it is made from.
+        """
         directory = RunDirectory(run, kind)
+        for source in made_from if directory.pointer.is_file() else ():
+            if not is_newer(directory.pointer, source):
+                raise ConfigError(f"{run}: is older than {source}: remove it, to train anew")
         directory.check_same_run(load_recipe(recipe, changes, kind))
         launches, tag = directory.launches(), directory.newest_tag()
         if launches and tag and step_of(tag) == launches[-1]["total_steps"]:
@@ -133,7 +150,7 @@ class Pipeline:
         )
 
     def _extract(self) -> None:
-        index = self.features / "index.json"
+        index = self.features / INDEX
         if is_newer(index, RunDirectory(self.video_text).pointer):
             print(ALREADY_THERE)
             return
@@ -153,13 +170,27 @@ class Pipeline:
 
     def _train_row(self, row: Row) -> None:
         """On narrations, where the row does so, and then on queries."""
-        pretrained = self.root / row.folder / "narrations"
-        if row.pretrains:
-            changes = self._inputs(row, self.narrations)
-            self._train(GroundingRecipe, NARRATIONS, pretrained, *changes)
-        start = f"model.pretrained={pretrained if row.pretrains else 'null'}"
-        changes = self._inputs(row, self.train)
-        self._train(GroundingRecipe, row.recipe, self._run_of(row), start, *changes)
+        pretrained = self.root / row.folder / "narrations" if row.pretrains else None
+        if pretrained:
+            self._ground(row, NARRATIONS, pretrained, self.narrations)
+        self._ground(row, row.recipe, self._run_of(row), self.train, pretrained)
+
+    def _ground(
+        self, row: Row, recipe: str, run: Path, queries: Path, pretrained: Path | None = None
+    ) -> None:
+        """Train a row's model on queries, from a pre-trained run where one is given."""
+        changes = f"model.pretrained={pretrained or 'null'}", f"data.train_queries={queries}"
+        self._train(
+            GroundingRecipe,
+            recipe,
+            run,
+            *(*changes, *self._inputs(row, queries)),
+            made_from=[
+                self._features_of(row) / INDEX,
+                self._texts_of(row, queries),
+                *([RunDirectory(pretrained).pointer] if pretrained else ()),
+            ],
+        )
 
     def _answer(self, row: Row) -> None:
         output = self._predictions(row.name)
@@ -174,17 +205,27 @@ class Pipeline:
 
     def _inputs(self, row: Row, queries: Path) -> tuple[str, ...]:
         """What a row is given to see and read, as changes of its recipe."""
-        features = self.features
-        texts = features / f"queries_{queries.stem}.safetensors"
-        if not row.sees:
-            features = self.root / row.folder / "features"
-            if not (features / "index.json").is_file():
-                write_random_features(self.features, features, seed=0)
-        if not row.reads:
-            texts = self.root / row.folder / texts.name
-            if not texts.is_file():
-                write_blank_texts(texts, list(read_queries(queries).texts), self.text_width)
+        features, texts = self._features_of(row), self._texts_of(row, queries)
         return f"data.features={features}", f"data.text_features={texts}"
+
+    def _features_of(self, row: Row) -> Path:
+        """The folder of the clips', made of noise where the row is to see nothing."""
+        if row.sees:
+            return self.features
+        noise = self.root / row.folder / "features"
+        if not is_newer(noise / INDEX, self.features / INDEX):
+            write_random_features(self.features, noise, seed=0)
+        return noise
+
+    def _texts_of(self, row: Row, queries: Path) -> Path:
+        """The file of the queries', of blanks where the row is to read nothing."""
+        texts = query_file(self.features, queries)
+        if row.reads:
+            return texts
+        blank = self.root / row.folder / texts.name
+        if not is_newer(blank, queries):
+            write_blank_texts(blank, list(read_queries(queries).texts), self.text_width)
+        return blank
 
     def _run_of(self, row: Row) -> Path:
         return self.root / row.folder / "queries"
@@ -244,6 +285,6 @@ def table(summary: dict[str, Any]) -> str:
         figures = (f"{row['recalls'][key]:>{len(key)}.2f}" for key in names)
         lines.append(f"{name:<{width}}  " + "  ".join(figures))
     lines.append(f"{summary['queries']} queries about {summary['clips']} clips")
-    lines.append(f"seconds, all calls together: {summary['wall_s']}")
+    lines.append(f"seconds, of all calls that came to their end: {summary['wall_s']}")
     lines.append(f"timeline: {summary['timeline']}")
     return "\n".join(lines)

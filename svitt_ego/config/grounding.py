@@ -57,6 +57,8 @@ class Pyramid(Section):
     def _check(self) -> "Pyramid":
         if self.window % 2 == 0:
             raise complain("window", self.window, "must be odd")
+        if not self.regression_ranges:
+            raise complain("regression_ranges", self.regression_ranges, "must have one a level")
         for low, high in self.regression_ranges:
             if not 0 <= low < high:
                 allowed = "each must be [smallest, largest]"

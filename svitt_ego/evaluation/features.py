@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from svitt_ego.config import ConfigError
 from svitt_ego.data.long_clip import LongClip
-from svitt_ego.evaluation.clip_reading import ClipReading, reading_of
+from svitt_ego.evaluation.clip_reading import reading_of
 from svitt_ego.evaluation.evaluated_run import EvaluatedRun
 from svitt_ego.evaluation.feature_files import (
     FEATURES,
@@ -62,6 +62,24 @@ class Extraction:
         return "\n".join(lines)
 
 
+def index_of_folder(windowing: Windowing, run: EvaluatedRun, folder: Path) -> FeatureIndex:
+    """What the folder's index says already, or one without clips.
+
+    Raises:
+        ConfigError: the folder's features were made with other settings or another model.
+    """
+    reading = reading_of(run.recipe)
+    return FeatureIndex(
+        **asdict(windowing),
+        frames=reading.frames,
+        width=run.model.recipe.projection_width,
+        clips={},
+        unreadable={},
+        videos=reading.files,
+        weights_sha256=run.weights_sha256,
+    ).with_clips_of(folder)
+
+
 def extract_features(
     clips: Sequence[LongClip],
     windowing: Windowing,
@@ -84,19 +102,9 @@ def extract_features(
             can be read.
     """
     started = time.monotonic()
-    reading, weights_sha256 = reading_of(run.recipe), run.weights_sha256
-    width = run.model.recipe.projection_width
-    index = FeatureIndex(
-        **asdict(windowing),
-        frames=reading.frames,
-        width=width,
-        clips={},
-        unreadable={},
-        videos=reading.files,
-        weights_sha256=weights_sha256,
-    ).with_clips_of(folder)
+    index = index_of_folder(windowing, run, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    identities = [_identity(clip, windowing, reading, width, weights_sha256) for clip in clips]
+    identities = [_identity(clip, windowing, index) for clip in clips]
     files = [folder / f"{clip.clip_uid}.safetensors" for clip in clips]
     # one rank looks, before any writes: all must divide the same list
     pending = ranks.from_first(
@@ -178,8 +186,6 @@ def _projected(model: SViTTEgo, video: Tensor) -> Tensor:
     return model.project_video(model.encode_video(video.to(device)).pooled).float().cpu()
 
 
-def _identity(
-    clip: LongClip, windowing: Windowing, reading: ClipReading, width: int, weights_sha256: str
-) -> dict[str, str]:
-    values = asdict(windowing) | asdict(clip) | {"frames": reading.frames, "width": width}
-    return {name: str(value) for name, value in values.items()} | {"weights": weights_sha256}
+def _identity(clip: LongClip, windowing: Windowing, index: FeatureIndex) -> dict[str, str]:
+    values = asdict(windowing) | asdict(clip) | {"frames": index.frames, "width": index.width}
+    return {name: str(value) for name, value in values.items()} | {"weights": index.weights_sha256}

@@ -4,7 +4,6 @@ A run of neighbouring windows is read at once, each frame decoded and resized on
 overlap share frames, and opening a file per window would decode every group of pictures anew.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,8 +20,7 @@ from svitt_ego.data.transforms import resize_clip
 from svitt_ego.data.video.clip import read_clip
 from svitt_ego.data.video.errors import VideoError
 from svitt_ego.evaluation.clip_reading import ClipReading
-
-_ROUNDING_FRAMES = 1e-3
+from svitt_ego.grounding.time_grid import TimeGrid
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,9 @@ class Windowing:
     fps: float
 
     def count(self, duration_s: float) -> int:
-        """Windows that lie within the clip; one, if it is shorter than a window."""
-        frames = math.floor(duration_s * self.fps + _ROUNDING_FRAMES)
-        return 1 + max(0, frames - self.window_frames) // self.stride_frames
+        """See `TimeGrid.windows_in`."""
+        grid = TimeGrid(self.window_frames, self.stride_frames, self.fps)
+        return grid.windows_in(duration_s)
 
     def span_s(self, window: int, duration_s: float) -> tuple[float, float]:
         """Start and end from the clip's start, seconds."""

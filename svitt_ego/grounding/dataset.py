@@ -47,7 +47,7 @@ class GroundingDataset(Dataset[Sample]):
             if training and max_windows is not None and entry.windows > max_windows:
                 raise QueriesError(
                     f"{where}: clip {query.clip_uid} has {entry.windows} windows, more than "
-                    f"model.max_windows = {max_windows}"
+                    f"model.max_windows = {max_windows}: set model.max_windows={entry.windows}"
                 )
 
     def __len__(self) -> int:
@@ -68,13 +68,17 @@ class GroundingDataset(Dataset[Sample]):
 def open_dataset(recipe: GroundingRecipe, path: str, training: bool) -> GroundingDataset:
     """The queries of a file with the recipe's features, checked against its grid and widths.
 
+    Args:
+        training: every query needs a window; otherwise the recipe is that of a trained model.
+
     Raises:
         FeaturesError, QueriesError: see `GroundingDataset`.
     """
     queries = read_queries(path)
     grid = TimeGrid(**recipe.data.grid.model_dump())
     clips = ClipFeatures.open(recipe.data.features)
-    clips.check(grid, recipe.model.video_width)
+    clips.check(grid, recipe.model.video_width, training)
     of_texts = recipe.data.text_features or query_file(recipe.data.features, path)
     texts = TextFeatures(of_texts, recipe.model.text_width)
+    texts.check_made_like(clips)
     return GroundingDataset(queries, clips, texts, training, recipe.model.max_windows)

@@ -26,11 +26,12 @@ def write_random_features(source: Path, target: Path, seed: int) -> Path:
         FeaturesError: `source` cannot be read.
     """
     features = ClipFeatures.open(source)
-    target.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
     for clip in features.clips.values():
         noise = normalize(torch.randn(clip.windows, features.width, generator=generator), dim=-1)
-        save_file({TENSOR: noise}, target / clip.file)
+        file = target / clip.file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({TENSOR: noise}, file)
     clips = {uid: asdict(clip) for uid, clip in features.clips.items()}
     tree = {**asdict(features.grid), "width": features.width, "clips": clips}
     write_atomically(target / INDEX, json.dumps(tree, indent=1) + "\n")

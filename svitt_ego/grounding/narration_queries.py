@@ -23,15 +23,18 @@ from svitt_ego.grounding.queries import Query
 class NarrationQueries:
     queries: tuple[Query, ...]
     elsewhere: int
-    """Narrations of moments that lie in no clip."""
+    """Narrations whose moment, or window, lies in no clip."""
 
     def summary(self) -> str:
-        return f"{len(self.queries)} narrations as queries; {self.elsewhere} lie in no clip"
+        return (
+            f"{len(self.queries)} narrations as queries; "
+            f"{self.elsewhere} have their moment or their window in no clip"
+        )
 
 
 def narration_queries(table: ClipTable, clips: Sequence[LongClip]) -> NarrationQueries:
-    """A query for each narration and each clip that holds its moment, `narration_time`; its window
-    is cut to the clip. The text is without Ego4D's marks for people.
+    """A query for each narration and each clip that holds its moment, `narration_time`, and some
+    of its window, which is cut to the clip. The text is without Ego4D's marks for people.
 
     Raises:
         ConfigError: no narration lies in a clip.
@@ -83,8 +86,8 @@ def write_queries(path: Path, queries: Sequence[Query]) -> None:
             "duration": query.clip_duration_s,
             "video_id": query.clip_uid,
             "query_type": "narration",
-            "timestamps": [list(query.window_s)] if query.window_s else [],
         }
+        | ({"timestamps": [list(query.window_s)]} if query.window_s else {})
         for query in queries
     ]
     write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines))

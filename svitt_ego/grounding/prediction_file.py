@@ -1,7 +1,7 @@
 """The submission file of Ego4D's NLQ challenge."""
 
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,10 +74,11 @@ def read_predictions(path: str | Path) -> dict[str, list[tuple[float, float]]]:
 def _window(pair: Any) -> tuple[float, float]:
     is_pair = isinstance(pair, list) and len(pair) == 2
     if is_pair and all(
-        isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x) for x in pair
+        isinstance(x, (int, float)) and not isinstance(x, bool) and abs(x) <= sys.float_info.max
+        for x in pair
     ):
         return float(pair[0]), float(pair[1])
-    raise ValueError(f"predicted_times holds {pair!r}: must be [start, end] in seconds")
+    raise ValueError(f"predicted_times holds {pair!r:.60}: must be [start, end] in seconds")
 
 
 def _get(node: Any, key: str, kind: type) -> Any:

@@ -5,7 +5,7 @@ that a score is over the same queries as the challenge's.
 """
 
 import json
-import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,8 @@ class Queries:
     """Without a text."""
     empty_windows: int
     """Whose window has no length."""
+    left_out: frozenset[str] = frozenset()
+    """Ids of both; a prediction file may answer them all the same."""
 
     @property
     def clip_uids(self) -> tuple[str, ...]:
@@ -67,8 +69,8 @@ def read_queries(path: str | Path) -> Queries:
     """Read and check all queries of a file, in its order; `.jsonl` is GroundNLQ's format.
 
     Raises:
-        QueriesError: not such a file, no usable query, two of the same id, a window that begins
-            past its clip's end, or something that is not as it must be.
+        QueriesError: not such a file, no usable query, two of the same id, a window that lies
+            outside its clip, or something that is not as it must be.
     """
     path = Path(path)
     try:
@@ -78,27 +80,34 @@ def read_queries(path: str | Path) -> Queries:
     clips: list[LongClip] = []
     found = _of_jsonl(text, path) if path.suffix == ".jsonl" else _of_json(text, path, clips)
     usable: dict[str, Query] = {}
+    left_out: set[str] = set()
     null = empty_windows = 0
     for where, query in found:
         if not query.text:
             null += 1
+            left_out.add(query.id)
             continue
         if query.window_s is not None:
             start_s, end_s = query.window_s
             if end_s <= start_s:
                 empty_windows += 1
+                left_out.add(query.id)
                 continue
             if start_s >= query.clip_duration_s:
                 raise QueriesError(
                     f"{path}, {where}: its window begins at {start_s:g} s, but clip "
                     f"{query.clip_uid} ends at {query.clip_duration_s:g} s"
                 )
+            if end_s <= 0:
+                raise QueriesError(f"{path}, {where}: its window ends at {end_s:g} s, before 0")
         if query.id in usable:
             raise QueriesError(f"{path}, {where}: query {query.id} stands twice")
         usable[query.id] = query
     if not usable:
         raise QueriesError(f"{path}: holds no usable query")
-    return Queries(str(path), tuple(clips), tuple(usable.values()), null, empty_windows)
+    return Queries(
+        str(path), tuple(clips), tuple(usable.values()), null, empty_windows, frozenset(left_out)
+    )
 
 
 def read_clips(paths: Sequence[str | Path]) -> tuple[LongClip, ...]:
@@ -126,7 +135,7 @@ def _of_json(text: str, path: Path, clips: list[LongClip]) -> Iterator[tuple[str
         for video in _get(tree, "videos", list):
             for clip in _get(video, "clips", list):
                 clips.append(_long_clip(_get(video, "video_uid", str), clip))
-                yield from _of_clip(clip)
+                yield from _of_clip(clips[-1], clip)
     except ValueError as error:
         kind = "not JSON: " if isinstance(error, json.JSONDecodeError) else ""
         raise QueriesError(f"{path}: {kind}{error}") from None
@@ -141,11 +150,10 @@ def _long_clip(video_uid: str, clip: Any) -> LongClip:
     return LongClip(clip_uid, video_uid, max(0.0, start_s), end_s)
 
 
-def _of_clip(clip: Any) -> Iterator[tuple[str, Query]]:
-    clip_uid = _get(clip, "clip_uid", str)
+def _of_clip(clip: LongClip, tree: Any) -> Iterator[tuple[str, Query]]:
+    clip_uid, duration_s = clip.clip_uid, clip.duration_s
     try:
-        duration_s = _seconds(clip, "video_end_sec") - _seconds(clip, "video_start_sec")
-        for annotation in _get(clip, "annotations", list):
+        for annotation in _get(tree, "annotations", list):
             annotation_uid = _get(annotation, "annotation_uid", str)
             for index, node in enumerate(_get(annotation, "language_queries", list)):
                 where = f"annotation {annotation_uid}, query {index}"
@@ -163,8 +171,8 @@ def _of_clip(clip: Any) -> Iterator[tuple[str, Query]]:
         raise ValueError(f"clip {clip_uid}: {error}") from None
 
 
-def _of_jsonl(text: str, path: Path) -> Iterator[tuple[str, Query]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+def _of_jsonl(lines: str, path: Path) -> Iterator[tuple[str, Query]]:
+    for number, line in enumerate(lines.splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -172,14 +180,13 @@ def _of_jsonl(text: str, path: Path) -> Iterator[tuple[str, Query]]:
             annotation_uid, _, index = _get(node, "query_id", str).rpartition("_")
             if not annotation_uid or not index.isdecimal():
                 raise ValueError(f"query_id = {node['query_id']!r}: must be annotation_uid_index")
-            query = Query(
-                annotation_uid,
-                int(index),
-                _get(node, "video_id", str),
-                _text(node),
-                _seconds(node, "duration"),
-                _only_window(node) if "timestamps" in node else None,
-            )
+            text = _text(node)
+            duration_s = _seconds(node, "duration")
+            if duration_s <= 0:
+                raise ValueError(f"duration = {duration_s:g}: must be above 0")
+            window_s = _only_window(node) if text and "timestamps" in node else None
+            clip_uid = _get(node, "video_id", str)
+            query = Query(annotation_uid, int(index), clip_uid, text, duration_s, window_s)
         except ValueError as error:
             kind = "not JSON: " if isinstance(error, json.JSONDecodeError) else ""
             raise QueriesError(f"{path}, line {number}: {kind}{error}") from None
@@ -206,8 +213,8 @@ def _text(node: Any) -> str:
 
 def _seconds(node: Any, key: str) -> float:
     value = _get(node, key, (int, float))
-    if not math.isfinite(value):
-        raise ValueError(f"{key} = {value!r}: must be a finite number")
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{key} = {value!r:.60}: must be a finite number")
     return float(value)
 
 

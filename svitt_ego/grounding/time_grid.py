@@ -1,8 +1,11 @@
 """Seconds of a clip and steps of its features."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
+
+_ROUNDING_FRAMES = 1e-3
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,6 @@ class TimeGrid:
         return (steps * self.stride_frames + self.window_frames / 2) / self.fps
 
     def windows_in(self, duration_s: float) -> int:
-        """Whole windows of a clip."""
-        frames = round(duration_s * self.fps)
-        return max(0, int((frames - self.window_frames) // self.stride_frames) + 1)
+        """Windows that lie within a clip; one, if it is shorter than a window."""
+        frames = math.floor(duration_s * self.fps + _ROUNDING_FRAMES)
+        return 1 + int(max(0, frames - self.window_frames) // self.stride_frames)

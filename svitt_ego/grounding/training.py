@@ -99,7 +99,6 @@ class ReadableSamples(Dataset[Sample]):
             try:
                 return replace(self._dataset[index], faults=tuple(faults))
             except FeaturesError as error:
-                clip_uid = self._dataset.queries.usable[index].clip_uid
-                faults.append(Fault(str(self._dataset.clips.file(clip_uid)), "unreadable"))
+                faults.append(Fault(str(error.path), "unreadable"))
                 last = error
         raise last

@@ -1,17 +1,19 @@
 """Features on disk are those of the model; what is there is kept; other settings are refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from svitt_ego.data.long_clip import LongClip
 from svitt_ego.data.text import encode_texts, load_tokenizer
 from svitt_ego.evaluation.clip_reading import reading_of
 from svitt_ego.evaluation.feature_files import FeatureIndex, read_features
 from svitt_ego.evaluation.windows import Windowing, read_windows
+from svitt_ego.training.run_directory import RunDirectory
 from svitt_ego.training.trained_model import load_trained_model
 from tests.evaluation.launching import launch, launch_ranks, refusal
 from tests.grounding.nlq_files import nlq_clip, nlq_query, nlq_tree
@@ -84,6 +86,23 @@ def test_extracted_resumed_and_refused(run, recipe, nlq, tmp_path, monkeypatch, 
     (output / "index.json").unlink()  # as of an extraction that was stopped
     line = refusal(monkeypatch, capsys, "extract_features.py", *arguments, "--window", 8)
     assert "c4.safetensors: was made with window_frames 6, not 8: give another folder" in line
+
+
+def test_another_model_leaves_the_queries_of_the_first(run, nlq, tmp_path, monkeypatch, capsys):
+    path, _ = nlq
+    output, other = tmp_path / "features", tmp_path / "other"
+    arguments = ("--output", output, "--clips", path, "--queries", path, "--window", 30)
+    arguments += ("--stride", 30, "--set", "data.workers=0")
+    launch(monkeypatch, "extract_features.py", "--run", run, *arguments)
+    queries = output / "queries_nlq_val.safetensors"
+    written = queries.read_bytes()
+    shutil.copytree(run, other)
+    directory = RunDirectory(other)
+    (weights,) = directory.weights_files()
+    save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, weights)
+    line = refusal(monkeypatch, capsys, "extract_features.py", "--run", other, *arguments)
+    assert "index.json: is of weights_sha256" in line
+    assert queries.read_bytes() == written
 
 
 def test_two_ranks_extract_what_one_does(run, egosynth, tmp_path):

@@ -61,8 +61,8 @@ def test_answers_score_alike_in_memory_and_from_their_file(files, monkeypatch, c
 @pytest.mark.parametrize(
     ("change", "clip", "said"),
     [
-        ("data.grid.stride_frames=8.0", None, "index.json: stride_frames = 4, but the recipe's"),
-        ("model.video_width=7", None, "index.json: width = 10, but the recipe's model.video_width"),
+        ("data.grid.stride_frames=8.0", None, "--set data.grid.stride_frames: a trained model can"),
+        ("model.width=32", None, "--set model.width: a trained model cannot change it: it takes d"),
         (None, nlq_clip("b", nlq_query(1, 2)), "index.json: clip b has no features"),
         (
             None,
@@ -80,13 +80,28 @@ def test_what_does_not_fit_is_one_line(files, monkeypatch, capsys, change, clip,
     assert not (files / "predictions.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"stride_frames": 8}, "= 8, but the run was trained on 4: extract the features with --st"),
+        ({"width": 20}, "width = 20, but the run was trained on 10: extract the features with the"),
+    ],
+)
+def test_features_unlike_those_of_the_training(files, monkeypatch, capsys, change, said):
+    index = files / "features" / "index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | change))
+    arguments = ("--run", files / "run", "--queries", files / "nlq_val.json")
+    arguments += ("--output", files / "predictions.json", "--set", "decoding.predictions=2")
+    assert said in refusal(monkeypatch, capsys, "evaluate_grounding.py", *arguments)
+
+
 def test_narrations_become_queries(files, monkeypatch, capsys):
     row = ["0", "video", "130", "pass_1", "0", "105.0", "104.0", "106.5", "#C C cuts it"]
     lines = ["\t".join(HEADER), "\t".join([*row, "[1]", "[2]"])]
     (files / "egoclip.csv").write_text("\n".join(lines) + "\n")
     arguments = ("--metadata", files / "egoclip.csv", "--output", files / "narrations.jsonl")
     launch(monkeypatch, "narration_queries.py", *arguments, "--clips", files / "nlq_val.json")
-    assert "1 narrations as queries; 0 lie in no clip" in capsys.readouterr().out
+    assert "1 narrations as queries; 0 have their moment" in capsys.readouterr().out
     (line,) = (files / "narrations.jsonl").read_text().splitlines()
     assert json.loads(line)["timestamps"] == [[4.0, 6.5]]
     missing = (*arguments, "--clips", files / "nowhere.json")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.config.grounding import GroundingRecipe
 from svitt_ego.grounding.batch import collate
 from svitt_ego.grounding.dataset import open_dataset
-from svitt_ego.grounding.features import ClipFeatures, TextFeatures
+from svitt_ego.grounding.features import ClipEntry, ClipFeatures, TextFeatures
 from svitt_ego.grounding.time_grid import TimeGrid
 from tests.grounding.nlq_files import (
     nlq_clip,
@@ -64,7 +65,7 @@ def test_seconds_and_steps_are_each_others_inverse():
     seconds = torch.rand(50, 2, dtype=torch.float64) * 480
     torch.testing.assert_close(grid.to_seconds(grid.to_steps(seconds)), seconds)
     assert TimeGrid(4, 4, 30).windows_in(480) == 3600
-    assert TimeGrid(16, 8, 30).windows_in(1) == 2 and TimeGrid(16, 8, 30).windows_in(0.1) == 0
+    assert TimeGrid(16, 8, 30).windows_in(1) == 2 and TimeGrid(16, 8, 30).windows_in(0.1) == 1
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_seconds_and_steps_are_each_others_inverse():
         ("data.grid.window_frames=16.0", "window_frames = 4, but the recipe's data.grid.window_f"),
         ("data.grid.fps=25.0", "fps = 30, but the recipe's data.grid.fps is 25"),
         ("model.video_width=256", "width = 10, but the recipe's model.video_width is 256: set"),
-        ("model.max_windows=128", "clip a has 150 windows, more than model.max_windows = 128"),
+        ("model.max_windows=128", "clip a has 150 windows, more than model.max_windows = 128: set"),
         ("data.features=nowhere", "nowhere/index.json: No such file"),
         ("data.text_features=nowhere", "nowhere: cannot be read as safetensors"),
     ],
@@ -90,11 +91,49 @@ def test_a_text_of_another_width(files):
         open_at(files[0], "model.text_width=7")
 
 
+@pytest.mark.parametrize("windows", [148, 152, 75])
+def test_features_of_another_stride_under_a_wrong_index(files, windows):
+    index = files[0] / "features" / "index.json"
+    tree = json.loads(index.read_text())
+    for count in (149, 151):  # as others may count
+        tree["clips"]["b"]["windows"] = count
+        index.write_text(json.dumps(tree))
+        open_at(files[0])
+    tree["clips"]["b"]["windows"] = windows
+    index.write_text(json.dumps(tree))
+    message = f"clip b has {windows} windows, but its 20 s have 150 of this stride: extract its"
+    with pytest.raises(ConfigError, match=message):
+        open_at(files[0])
+
+
+def test_features_counted_by_16_frames_pass_for_1_87_a_second():
+    grid = TimeGrid(16.043, 16.043, 30)
+    ClipFeatures(Path(), grid, 10, {"a": ClipEntry("a", 900, 480.0)}).check(grid, 10, True)
+
+
+def test_texts_of_another_model_are_refused(files):
+    folder, _, texts = files
+    index = folder / "features" / "index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"weights_sha256": "a" * 64}))
+    open_at(folder)  # the texts do not say
+    save_file(texts, folder / "texts.safetensors", {"weights": "a" * 64})
+    open_at(folder)
+    save_file(texts, folder / "texts.safetensors", {"weights": "b" * 64})
+    with pytest.raises(ConfigError, match=r"texts\.safetensors: made with the weights b{12}, but"):
+        open_at(folder)
+
+
 @pytest.mark.parametrize(
     ("clip", "message"),
     [
-        (nlq_clip("c", nlq_query(1, 2)), "index.json: clip c has no features"),
-        (nlq_clip("b", nlq_query(1, 2), nlq_query(1, 2)), "query note-b_1 has no features"),
+        (
+            nlq_clip("c", nlq_query(1, 2)),
+            "clip c has no features: give its file to extract_features",
+        ),
+        (
+            nlq_clip("b", nlq_query(1, 2), nlq_query(1, 2)),
+            "query note-b_1 has no features: give its",
+        ),
         (nlq_clip("b", {"query": "Where?"}), "note-b_0: has no window: it cannot be trained on"),
         (
             nlq_clip("b", nlq_query(21, 22)) | {"video_end_sec": 150.0},
@@ -118,6 +157,20 @@ def test_without_windows_one_can_predict(files):
     ("change", "message"),
     [
         ({"width": 0}, "width = 0: must be a number above 0"),
+        ({"width": float("inf")}, "width = inf: must be a number above 0"),
+        ({"width": 10**400}, "width = 1000"),
+        (
+            {"clips": {"a": {"file": "x", "windows": 150.9}}},
+            "clip a: windows = 150.9: must be",
+        ),
+        (
+            {"clips": {"a": {"file": "x", "windows": float("inf")}}},
+            "clip a: windows = inf: must be a number above 0",
+        ),
+        (
+            {"clips": {"a": {"file": "x", "windows": 150, "duration_s": float("inf")}}},
+            "clip a: duration_s = inf: must be a number above 0",
+        ),
         ({"fps": "30"}, "fps = '30': must be a number above 0"),
         ({"clips": []}, "clips must be an object"),
         ({"clips": {"a": {"file": "x"}}}, "clip a: windows = None: must be a number above 0"),
@@ -151,6 +204,13 @@ def test_wrong_features_of_a_clip_are_named(files, tensors, message):
     save_file(tensors, files[0] / "features" / "a.safetensors")
     with pytest.raises(ConfigError, match=rf"a\.safetensors: {re.escape(message)}"):
         ClipFeatures.open(files[0] / "features").read("a")
+
+
+def test_wrong_features_of_a_query_are_named(files):
+    path = files[0] / "texts.safetensors"
+    save_file({"note-a_0": torch.full((2, 6), torch.inf)}, path)
+    with pytest.raises(ConfigError, match=r"query note-a_0 holds a value that is not finite"):
+        TextFeatures(path, 6).read("note-a_0")
 
 
 def test_a_damaged_file_is_named(files):

@@ -11,6 +11,8 @@ from tests.grounding.nlq_files import write_features
 
 def test_random_features_have_the_shape_of_the_others(tmp_path):
     given = write_features(tmp_path / "features", ["a", "b"])
+    index = tmp_path / "features" / "index.json"
+    index.write_text(index.read_text().replace("b.safetensors", "folder/b.safetensors"))
     random = ClipFeatures.open(write_random_features(tmp_path / "features", tmp_path / "noise", 3))
     source = ClipFeatures.open(tmp_path / "features")
     assert (random.grid, random.width, random.clips) == (source.grid, source.width, source.clips)
@@ -38,5 +40,7 @@ def test_centre_prior_is_the_median_length_around_the_middle():
     answers = centre_prior([*train, Query("t", 9, "c", "?", 50.0, None)], [short, long])
     assert answers.keys() == {"v_0", "v_1"} and len(answers["v_1"]) == 5
     assert answers["v_1"][0] == pytest.approx((48.0, 52.0))
+    lengths_s = [end_s - start_s for start_s, end_s in answers["v_1"]]
+    assert lengths_s == pytest.approx([4.0, 2.5, 6.5, 1.6, 8.0])  # quantiles of 1, 4 and 9
     assert answers["v_0"][0] == pytest.approx((0.0, 4.0))
     assert all(start >= 0 and end <= 4.0 for start, end in answers["v_0"])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 from torch.nn.functional import normalize
 from torchvision.ops import sigmoid_focal_loss
 
@@ -13,8 +14,9 @@ from svitt_ego.config.grounding import Decoding, GroundingModel, GroundingRecipe
 from svitt_ego.grounding.ground_nlq import PointOutputs, beside_query_product
 from svitt_ego.grounding.points import assign, pyramid_points
 from svitt_ego.grounding.positions import sinusoidal_positions
+from svitt_ego.grounding.soft_nms import soft_nms, vote
 from svitt_ego.grounding.spans import diou_loss, pairwise_iou
-from tests.grounding.conftest import first_alone
+from tests.grounding.conftest import first_alone, with_noise
 
 
 def pyramid(**changes):
@@ -24,7 +26,8 @@ def pyramid(**changes):
 @pytest.mark.parametrize("cross_attention", [False, True])
 @pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 101])
 def test_padding_changes_nothing(make_model, make_batch, length, cross_attention):
-    model = make_model(pyramid=pyramid(cross_attention=cross_attention)).double().eval()
+    model = with_noise(make_model(pyramid=pyramid(cross_attention=cross_attention)))
+    model = model.double().eval()
     batch = make_batch(length, 130, tokens=(3, 9))
     batch = replace(batch, video=batch.video.double(), text=batch.text.double())
     alone = first_alone(batch, length, tokens=3)
@@ -62,6 +65,36 @@ def right_outputs(batch):
     mask = points.step < batch.video_mask.sum(1, keepdim=True)
     logits = torch.where(targets.positive & mask, 8.0, -8.0)
     return PointOutputs(logits, targets.distances.clamp(min=0), mask, points)
+
+
+def test_equal_windows_at_different_places_are_told_apart(make_model, make_batch):
+    batch = make_batch(200)
+    batch = replace(batch, video=batch.video[:, :1].expand_as(batch.video))
+    logits = make_model().eval()(batch).logits[0]
+    assert (logits[80:120] - logits[80]).abs()[1:].min() > 1e-4
+
+
+def test_a_fresh_models_linear_biases_are_zero(make_model):
+    linear = [part for part in make_model().modules() if isinstance(part, nn.Linear)]
+    assert linear and not any(part.bias.any() for part in linear)
+
+
+def test_candidates_are_suppressed_and_vote_as_the_decoding_says(make_model, make_batch):
+    batch = make_batch(60)
+    points = pyramid_points(60, ((0, 1e9),))
+    spans = torch.tensor([[5.0, 15.0], [5.0, 16.0], [30.0, 40.0]])
+    at, scores = torch.tensor([10, 11, 35]), torch.tensor([0.8, 0.7, 0.5])
+    logits, distances = torch.full((1, 60), -20.0), torch.zeros(1, 60, 2)
+    logits[0, at] = scores.logit()
+    distances[0, at] = (spans - at[:, None]).abs()
+    outputs = PointOutputs(logits, distances, batch.video_mask, points)
+    for decoding in (Decoding(nms_sigma=0.2), Decoding(nms_sigma=5.0, voting_iou=None)):
+        (predicted,) = make_model().predict(outputs, batch, decoding)
+        kept, lowered = soft_nms(spans, scores, decoding.nms_sigma, decoding.min_score, keep=5)
+        if decoding.voting_iou:
+            kept = vote(kept, spans, scores, decoding.voting_iou)
+        torch.testing.assert_close(predicted.scores, lowered)
+        torch.testing.assert_close(predicted.windows_s, batch.grid.to_seconds(kept))
 
 
 @pytest.mark.parametrize("voting_iou", [None, 0.9])
@@ -107,8 +140,12 @@ def test_losses_are_the_formulas(make_model, make_batch):
 
 def test_the_count_of_positives_runs_in_training_alone(make_model, make_batch):
     model, batch = make_model(), make_batch(90, 51)
+    # the second ends past its clip, as some published windows do: padding answers for no window
+    batch = replace(batch, spans=torch.tensor([[10.0, 20.0], [45.0, 60.0]]))
     outputs = model(batch)
-    positives = (assign(outputs.points, batch.spans, 1.5).positive & outputs.mask).sum()
+    positive = assign(outputs.points, batch.spans, 1.5).positive
+    positives = (positive & outputs.mask).sum()
+    assert 0 < positives < positive.sum()
     model.losses(outputs, batch).total.backward()
     torch.testing.assert_close(model.running_positives[0], 0.9 * 200 + 0.1 * positives)
     model.eval().losses(outputs, batch)
@@ -140,7 +177,7 @@ def test_shipped_recipes(name):
 @pytest.mark.parametrize("length", [1, 64, 101])
 def test_query_products_leave_padding_out(make_model, make_batch, length):
     model = make_model(video_width=6, text_width=6, pyramid=pyramid(query_product=True))
-    model = model.double().eval()
+    model = with_noise(model).double().eval()
     batch = make_batch(length, 130, tokens=(3, 9))
     batch = replace(batch, video=batch.video[..., :6].double(), text=batch.text.double())
     both, one = model(batch), model(first_alone(batch, length, tokens=3))
@@ -163,3 +200,8 @@ def test_query_products_add_up_to_the_cosine():
 def test_query_products_need_features_of_one_width():
     with pytest.raises(ValidationError, match="must be video_width, 256"):
         GroundingModel(text_width=128, pyramid=Pyramid(query_product=True))
+
+
+def test_a_pyramid_needs_a_level():
+    with pytest.raises(ValidationError, match="must have one a level"):
+        Pyramid(regression_ranges=[])

@@ -53,9 +53,11 @@ def jsonl_line(**changes):
 def test_reads_groundnlq_jsonl(tmp_path):
     path = tmp_path / "val.jsonl"
     lines = [jsonl_line(), {}, jsonl_line(query_id="note_4", timestamps=[[3, 3]])]
+    lines.append(jsonl_line(query_id="note_5", query=None, timestamps=[]))
     path.write_text("\n".join(json.dumps(line) if line else "" for line in lines))
     queries = read_queries(path)
     (query,) = queries.usable
+    assert (queries.null, queries.left_out) == (1, {"note_4", "note_5"})
     assert (query.annotation_uid, query.index, query.window_s) == ("note_with_parts", 3, (1.5, 2.5))
     assert (query.clip_uid, query.clip_duration_s, queries.empty_windows) == ("clip", 480.0, 1)
     assert queries.clips == ()
@@ -70,6 +72,7 @@ def test_clips_of_several_files_are_there_once(tmp_path):
     clips = read_clips([first, second])
     assert [clip.clip_uid for clip in clips] == ["a", "c", "b"]
     assert clips[2].start_s == 0.0  # a video has no frame before its first
+    assert read_queries(second).usable[1].clip_duration_s == clips[2].duration_s == 120.0
 
 
 def wrong_clip(**changes):
@@ -101,6 +104,14 @@ WRONG_JSON = {
         nlq_tree(nlq_clip("a", nlq_query(1, 2), nlq_query(20, 22))),
         "annotation note-a, query 1: its window begins at 20 s, but clip a ends at 20 s",
     ),
+    "before the start": (
+        nlq_tree(nlq_clip("a", nlq_query(-5, -1))),
+        "annotation note-a, query 0: its window ends at -1 s, before 0",
+    ),
+    "a time of no float": (
+        nlq_tree(nlq_clip("a", nlq_query(1, 10**400))),
+        "query 0: clip_end_sec = 1000",
+    ),
     "twice": (
         nlq_tree(nlq_clip("a", nlq_query(1, 2)), nlq_clip("a", nlq_query(1, 2))),
         "query note-a_0 stands twice",
@@ -123,6 +134,7 @@ WRONG_JSONL = {
     "not JSON": ("{", "line 2: not JSON: "),
     "id": (jsonl_line(query_id="note"), "line 2: query_id = 'note': must be annotation_uid_index"),
     "no duration": (jsonl_line(duration=None), "line 2: duration = None: must be int or float"),
+    "no length": (jsonl_line(duration=0), "line 2: duration = 0: must be above 0"),
     "two windows": (jsonl_line(timestamps=[[1, 2], [3, 4]]), "must be one window, [[start, end]]"),
     "NaN": (jsonl_line(timestamps=[[1, float("nan")]]), "line 2: end = nan: must be a finite"),
     "past the end": (jsonl_line(timestamps=[[481, 482]]), "line 2: its window begins at 481 s"),

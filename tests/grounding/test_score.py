@@ -5,6 +5,7 @@ import random
 import re
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,9 @@ def test_what_cannot_be_scored_is_named():
     query = Query("note", 0, "clip", "Where?", 20.0, None)
     with pytest.raises(ConfigError, match="query note_0 has no window"):
         score([query], {})
+    with pytest.raises(ConfigError, match="query note_0 has no window"):
+        score([query], {"other_1": [(0.0, 1.0)]})
+    query = replace(query, window_s=(0.0, 1.0))
     with pytest.raises(ConfigError, match="1 predictions are for no query, one is other_1"):
         score([query], {"other_1": [(0.0, 1.0)]})
 
@@ -109,6 +113,7 @@ WRONG = {
         "result 0: predicted_times holds [1]: must be [start",
     ),
     "NaN": (results(predicted_times=[[1, float("nan")]]), "predicted_times holds [1, nan]"),
+    "a time of no float": (results(predicted_times=[[1, 10**400]]), "holds [1, 1000"),
     "twice": (
         results() | {"results": results()["results"] * 2},
         "result 1: query note_0 stands twice",
@@ -168,6 +173,16 @@ def test_command_prints_writes_and_draws(command, tmp_path, capsys):
     assert "R@1 IoU>0.5 33.33" in said and "(1 without a prediction)" in said
     assert json.loads(output.read_text())["recalls"]["R@1 IoU>0.5"] == pytest.approx(100 / 3)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_command_ignores_answers_to_queries_left_out(command, tmp_path, capsys):
+    predictions = tmp_path / "predictions.json"
+    tree = json.loads(predictions.read_text())
+    null = results(annotation_uid="note-b", query_idx=1)["results"]
+    predictions.write_text(json.dumps(tree | {"results": [*tree["results"], *null]}))
+    command()
+    said = capsys.readouterr().out
+    assert "of 3 queries (1 without a prediction, 1 answers to queries left out)" in said
 
 
 def test_command_refuses_a_clip_without_queries(command, capsys):

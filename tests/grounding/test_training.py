@@ -190,6 +190,17 @@ def test_another_query_stands_in_for_unreadable_features(recipe_file, tmp_path):
         samples[0, 5]
 
 
+def test_the_file_that_cannot_be_read_is_the_fault(recipe_file, tmp_path):
+    recipe = load_recipe(str(recipe_file), [], GroundingRecipe)
+    path = tmp_path / "features" / "queries_nlq_train.safetensors"
+    texts = load_file(path)
+    texts["note-a_1"][0, 0] = torch.nan
+    save_file(texts, path)
+    samples = ReadableSamples(open_dataset(recipe, recipe.data.train_queries, training=True))
+    stand_in = samples[0, 1]
+    assert stand_in.row == 2 and [fault.path for fault in stand_in.faults] == [str(path)]
+
+
 @pytest.mark.parametrize("architecture", ["ground_nlq", "vslnet"])
 def test_half_precision_keeps_the_count_and_gives_near_losses(make_batch, make_model, architecture):
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from svitt_ego.config.grounding import Decoding, Span
 from svitt_ego.grounding.spans import pairwise_iou
 from svitt_ego.grounding.vslnet import SpanOutputs, average_down, positions_of
-from tests.grounding.conftest import first_alone
+from tests.grounding.conftest import first_alone, with_noise
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_averages_are_those_of_equal_stretches():
 
 @pytest.mark.parametrize("length", [1, 7, 16, 33])
 def test_padding_changes_nothing(make_vslnet, make_batch, length):
-    model = make_vslnet(positions=16).double().eval()
+    model = with_noise(make_vslnet(positions=16)).double().eval()
     batch = make_batch(length, 50, tokens=(2, 6))
     batch = replace(batch, video=batch.video.double(), text=batch.text.double())
     alone = first_alone(batch, length, tokens=2)
