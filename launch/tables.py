@@ -44,7 +44,7 @@ def main() -> None:
         results = arguments.results or folder
         paths = write_report(report, results)
         if results != folder:
-            shutil.copytree(folder / "results", results / "results", dirs_exist_ok=True)
+            shutil.copytree(folder / "results", results / "answers", dirs_exist_ok=True)
         print(f"\n{paths[1].read_text()}")
         print("\n".join(map(str, paths)))
 
