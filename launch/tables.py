@@ -40,7 +40,11 @@ def main() -> None:
         from svitt_ego.tables.report import report_of, write_report
 
         dataset = arguments.dataset or Path(f"data/egosynth-{preset.size}")
-        report = report_of(make_runs(preset, folder, dataset, arguments.jobs))
+        try:
+            outcome = make_runs(preset, folder, dataset, arguments.jobs)
+        except KeyboardInterrupt:
+            sys.exit("stopped: the same command goes on")
+        report = report_of(outcome)
         results = arguments.results or folder
         paths = write_report(report, results)
         if results != folder:
