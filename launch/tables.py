@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from svitt_ego.command_line import one_line_errors
+from svitt_ego.command_line import one_line_errors, positive
 from svitt_ego.tables.presets import PRESETS
 
 
@@ -21,7 +21,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output-dir", type=Path, help="runs (default: runs/tables/PRESET)")
     parser.add_argument("--dataset", type=Path, help="EgoSynth (default: data/egosynth-SIZE)")
     parser.add_argument(
-        "--jobs", type=int, help="runs at a time (default: one a core, at most 4; 1 with a GPU)"
+        "--jobs",
+        type=positive,
+        help="runs at a time (default: one a core, at most 4; 1 with a GPU)",
     )
     parser.add_argument(
         "--results", type=Path, help="tables, and every run's answers (default: OUTPUT_DIR)"

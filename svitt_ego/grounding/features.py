@@ -190,14 +190,16 @@ class TextFeatures:
         if query_id not in self.ids:
             raise FeaturesError(
                 f"{self.path}: query {query_id} has no features: "
-                "give its file to extract_features.py as --queries"
+                "give its file to extract_features.py as --queries",
+                self.path,
             )
         shape = self._of_process().get_slice(query_id).get_shape()
         if len(shape) != 2 or not shape[0] or shape[1] != self.width:
             raise FeaturesError(
                 f"{self.path}: query {query_id} has features {tuple(shape)}, but the recipe's "
                 f"model.text_width is {self.width}: train with the features' width, or extract "
-                "them with the model that made those of the training"
+                "them with the model that made those of the training",
+                self.path,
             )
 
     def check_made_like(self, clips: ClipFeatures) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from svitt_ego.data.synthetic.sizes import SIZES
 from svitt_ego.durable_files import write_atomically
+from svitt_ego.evaluation.egomcq import KINDS
 from svitt_ego.evaluation.mcq_questions import Kind
 from svitt_ego.profiling.plots import save_png
 from svitt_ego.profiling.units import MIB
@@ -18,7 +19,7 @@ from svitt_ego.tables.bootstrap import Interval, interval, paired_interval
 from svitt_ego.tables.make import Outcome
 from svitt_ego.tables.picture import accuracy_picture
 from svitt_ego.tables.rows import DENSE_ROW, INFONCE_ROW, OURS, Row, Table
-from svitt_ego.tables.runs import KINDS, Result, Scores
+from svitt_ego.tables.runs import Result, Scores
 
 _TITLES: dict[Table, str] = {
     "objective": "Table 1: objective",

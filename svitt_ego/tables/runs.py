@@ -23,6 +23,7 @@ from svitt_ego.config import ConfigError
 from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.durable_files import read_json_lines, write_atomically
 from svitt_ego.evaluation.clip_reading import FrameOrder
+from svitt_ego.evaluation.egomcq import KINDS
 from svitt_ego.evaluation.mcq_questions import Kind
 from svitt_ego.tables.core_shares import CoreShares
 from svitt_ego.training.interruption import INTERRUPTED
@@ -30,7 +31,6 @@ from svitt_ego.training.run_directory import RunDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
-KINDS: tuple[Kind, ...] = ("inter", "intra")
 _POLL_S = 3.0
 
 Watch = Callable[[int], None]

@@ -25,7 +25,7 @@ if name == "bad":
     while not list(folder.glob("*.json")):
         time.sleep(0.02)
     sys.exit("error: no room")
-seconds = 60 if name.startswith("long") else 0.5
+seconds = 60 if name.startswith("long") else 2
 path = folder / f"{name}.json"
 path.write_text(json.dumps({"started": started, "cores": cores, "pid": os.getpid()}))
 time.sleep(seconds)
@@ -61,7 +61,7 @@ def test_two_run_at_a_time_each_on_its_own_cores(workshop, tmp_path):
             found.result()
     a, b, c = (json.loads((tmp_path / f"{name}.json").read_text()) for name in "abc")
     assert not set(a["cores"]) & set(b["cores"])
-    assert abs(a["started"] - b["started"]) < 0.5  # together
+    assert max(a["started"], b["started"]) < min(a["ended"], b["ended"])  # together
     assert c["started"] >= min(a["ended"], b["ended"])  # when there was room
 
 
