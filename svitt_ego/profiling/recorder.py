@@ -45,19 +45,22 @@ class MemoryRecorder:
         """Of the last complete step: `counter`, `peak_bytes`, `peak_bytes_by_category` where
         known, `phases` (name -> the same two), `rss_high_water_bytes` where the system tells. A
         step whose peak is higher than all before adds `peak_bytes_by_module`: path of a module ->
-        category -> bytes, submodules not included."""
+        category -> bytes, submodules not included. No peak at all: that step was not tracked."""
 
     @staticmethod
-    def for_device(device: torch.device, snapshot_file: Path | None = None) -> "MemoryRecorder":
+    def for_device(
+        device: torch.device, snapshot_file: Path | None = None, track_every: int = 1
+    ) -> "MemoryRecorder":
         """Tracked tensors on CPU, the allocator's own counters on CUDA.
 
         Args:
+            track_every: on CPU, track only the first two steps and each so-many-th.
             snapshot_file: on CUDA, keep the allocator's history and leave it there after each
                 step and when memory runs out, for https://pytorch.org/memory_viz.
         """
         if device.type == "cuda":
             return AllocatorRecorder(device, snapshot_file=snapshot_file)
-        return TrackingRecorder(device=device)
+        return TrackingRecorder(device=device, every=track_every)
 
     def register(self, category: str, source: Source) -> None:
         """Tensors of `category` that outlive a step; `source` is asked anew in each step."""
@@ -79,22 +82,36 @@ class MemoryRecorder:
 
 
 class TrackingRecorder(MemoryRecorder):
-    """Every live storage of the step, counted once (`TensorTracker`)."""
+    """Every live storage of the step, counted once (`TensorTracker`).
+
+    Args:
+        every: track only the first two steps (the first makes the optimiser's states, which the
+            second has from its start) and each so-many-th.
+    """
 
     counter = "tracked tensors"
 
-    def __init__(self, keep_timeline: bool = False, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        keep_timeline: bool = False,
+        device: torch.device | None = None,
+        every: int = 1,
+    ) -> None:
         super().__init__()
         self._tracker = TensorTracker(keep_timeline, device)
+        self._every = every
+        self._steps = 0
+        self._tracks = False
         self._highest_bytes = 0
         self.memory: StepMemory | None = None
-        """All that is known of the last complete step."""
+        """All that is known of the last complete tracked step."""
 
     def register(self, category: str, source: Source) -> None:
         self._tracker.register(category, source)
 
     def mark(self, category: str, tensors: Iterable[Tensor]) -> None:
-        self._tracker.mark(category, tensors)
+        if self._tracks:
+            self._tracker.mark(category, tensors)
 
     def watch(self, module: nn.Module) -> None:
         self._tracker.watch_gradients(module)
@@ -102,6 +119,12 @@ class TrackingRecorder(MemoryRecorder):
 
     @contextmanager
     def step(self):
+        self._steps += 1
+        self._tracks = self._steps <= 2 or self._steps % self._every == 0
+        if not self._tracks:
+            yield
+            self.last = {"counter": self.counter, **high_water()}
+            return
         with self._tracker.step() as result:
             yield
         (self.memory,) = result
@@ -116,7 +139,7 @@ class TrackingRecorder(MemoryRecorder):
             self.last["peak_bytes_by_module"] = self.memory.modules
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        return self._tracker.phase(name)
+        return self._tracker.phase(name) if self._tracks else nullcontext()
 
 
 class AllocatorRecorder(MemoryRecorder):

@@ -226,8 +226,8 @@ def _run_view(run: TrainedRun, output_dir: Path) -> dict[str, Any]:
         ),
         Picture(
             "run_peaks",
-            "Peak memory of each step",
-            "On the rank that needed most.",
+            "Peak memory of a step",
+            "On the rank that needed most, in each step that was tracked.",
             lambda: plots.peaks_over_steps(run),
         ),
         Picture(

@@ -173,7 +173,7 @@ class Workshop:
         return Result(
             overrides=overrides,
             steps=records[-1]["step"],
-            peak_bytes=max(record["peak_bytes"] for record in records),
+            peak_bytes=max(record.get("peak_bytes", 0) for record in records),
             step_s=float(np.median([record["step_s"] for record in records])),
             training_s=sum(record["step_s"] for record in records),
             scores=scores,

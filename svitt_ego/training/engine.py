@@ -60,10 +60,18 @@ def leave_stopping_to_the_run(engine: Any) -> None:
 
 
 def memory_recorder(
-    engine: Any, model: nn.Module, device: torch.device, snapshot_file: Path | None = None
+    engine: Any,
+    model: nn.Module,
+    device: torch.device,
+    snapshot_file: Path | None = None,
+    track_every: int = 1,
 ) -> MemoryRecorder:
-    """A recorder that knows which tensors outlive a step, the optimiser's and ZeRO's included."""
-    recorder = MemoryRecorder.for_device(device, snapshot_file)
+    """A recorder that knows which tensors outlive a step, the optimiser's and ZeRO's included.
+
+    Args:
+        snapshot_file, track_every: of `MemoryRecorder.for_device`.
+    """
+    recorder = MemoryRecorder.for_device(device, snapshot_file, track_every)
     recorder.register("parameters", lambda: [t for p in model.parameters() for t in held_of(p)])
     recorder.register("buffers", model.buffers)
     recorder.register("optimizer_states", lambda: _optimizer_tensors(engine))

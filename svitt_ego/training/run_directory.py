@@ -40,6 +40,7 @@ CHANGEABLE = {
     "training.keep_every_steps",
     "training.keep_best",
     "training.best_metric",
+    "training.track_memory_every_steps",
     "training.micro_batch_size",  # these two: see `batch_split`
     "training.gradient_accumulation_steps",
     "optimisation.max_skipped_steps",

@@ -96,7 +96,7 @@ def step_record(
     engine: Any, of_ranks: Sequence[RankStep], step: int, steps_per_epoch: int
 ) -> dict[str, Any]:
     """The record of a step: means of the losses over ranks, sums of what was done, the slowest
-    rank's times, and the memory of the rank that needed most."""
+    rank's times, and the memory of the rank that needed most, where it was tracked."""
     task = engine.module
     losses = {
         name: _mean([rank.losses[name] for rank in of_ranks if rank.losses[name] is not None])
@@ -120,7 +120,9 @@ def step_record(
         "step_s": step_s,
         "faults": [vars(fault) for rank in of_ranks for fault in rank.faults],
     }
-    peaks = [rank.memory.get("peak_bytes", 0) for rank in of_ranks]
+    if "peak_bytes" not in of_ranks[0].memory:  # every rank tracks the same steps
+        return record | of_ranks[0].memory
+    peaks = [rank.memory["peak_bytes"] for rank in of_ranks]
     largest = max(range(len(peaks)), key=peaks.__getitem__)
     return (
         record

@@ -76,7 +76,13 @@ class Trainer:
             TooManyFaults, TooManySkippedSteps, CheckpointNotWritten, Interrupted: see `train`.
         """
         training = self.recipe.training
-        recorder = memory_recorder(self.engine, self.model, self.device, snapshot_file)
+        recorder = memory_recorder(
+            self.engine,
+            self.model,
+            self.device,
+            snapshot_file,
+            training.track_memory_every_steps,
+        )
         records = RecordWriter(self.directory.records_file) if self.rank == 0 else None
         steps = tqdm(
             range(first_step + 1, last_step + 1),

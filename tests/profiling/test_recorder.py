@@ -55,6 +55,26 @@ def test_record_of_a_cpu_step():
     assert record["rss_high_water_bytes"] > 50 * 2**20
 
 
+def test_only_some_steps_are_tracked_and_those_as_if_all_were():
+    models = [nn.Linear(8, 8) for _ in range(2)]
+    recorders = [MemoryRecorder.for_device(CPU, track_every=each) for each in (1, 4)]
+    found: list[list[dict]] = [[], []]
+    for recorder, model in zip(recorders, models, strict=True):
+        recorder.register("parameters", model.parameters)
+        recorder.watch(model)
+    for _ in range(9):
+        for recorder, model, records in zip(recorders, models, found, strict=True):
+            run_step(recorder, model)
+            records.append(recorder.last)
+    every, some = found
+    tracked = [step for step in range(9) if "peak_bytes" in some[step]]
+    assert tracked == [0, 1, 3, 7]
+    for step in tracked:
+        for key in ("peak_bytes", "peak_bytes_by_category", "phases"):
+            assert some[step][key] == every[step][key], (step, key)
+    assert set(some[2]) == {"counter", "rss_high_water_bytes"}
+
+
 def test_a_failed_step_keeps_the_last_record():
     recorder = TrackingRecorder()
     with recorder.step():
