@@ -1,14 +1,13 @@
 """All runs of a preset, each once, as many at a time as there are shares of the cores."""
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from tqdm import tqdm
 
@@ -18,7 +17,8 @@ from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.data.synthetic.sizes import SIZES
 from svitt_ego.evaluation.clip_reading import FrameOrder
-from svitt_ego.tables.core_shares import CoreShares
+from svitt_ego.side_by_side.commands import Commands
+from svitt_ego.side_by_side.core_shares import CoreShares
 from svitt_ego.tables.presets import Preset
 from svitt_ego.tables.rows import HEADLINE, OURS, SEEDED, WARM_START, Row
 from svitt_ego.tables.runs import Result, Scores, Workshop
@@ -59,9 +59,9 @@ def make_runs(preset: Preset, folder: Path, dataset: Path, jobs: int | None = No
         *(f"{key}={value}" for key, value in _data_keys(dataset, preset.size).items()),
         *preset.overrides,
     ]
-    shares = CoreShares(jobs)
-    workshop = Workshop(folder, RECIPE, shared, shares)
-    with _progress(workshop, preset) as bar, _side_by_side(workshop, shares.count) as later:
+    commands = Commands(folder / "logs", CoreShares(jobs))
+    workshop = Workshop(folder, RECIPE, shared, commands)
+    with _progress(workshop, preset) as bar, commands.side_by_side() as later:
 
         def run(name: str, epochs: float, *overrides: str) -> Future[Result]:
             return later(bar.result, name, (f"training.epochs={epochs}", *overrides))
@@ -94,31 +94,6 @@ def make_runs(preset: Preset, folder: Path, dataset: Path, jobs: int | None = No
         headline.result() if headline else None,
         shortcuts,
     )
-
-
-@contextmanager
-def _side_by_side(workshop: Workshop, count: int) -> Iterator[Callable[..., Future[Any]]]:
-    """Where calls are handed in that are made `count` at a time. After the first that fails none is
-    begun, those that run are stopped, and its error is raised."""
-    failed: list[BaseException] = []
-
-    def attempt(call: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return call(*arguments)
-        except BaseException as error:
-            failed.append(error)
-            workshop.stop()
-            raise
-
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            yield partial(pool.submit, attempt)
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            workshop.stop()
-            if failed and isinstance(error, Exception):  # not Ctrl-C, of which they die too
-                raise failed[0] from None
-            raise
 
 
 def seeds_of(row: Row, preset: Preset) -> int:

@@ -5,10 +5,7 @@ on from its last checkpoint.
 """
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,13 +22,10 @@ from svitt_ego.durable_files import read_json_lines, write_atomically
 from svitt_ego.evaluation.clip_reading import FrameOrder
 from svitt_ego.evaluation.egomcq import KINDS
 from svitt_ego.evaluation.mcq_questions import Kind
-from svitt_ego.tables.core_shares import CoreShares
-from svitt_ego.training.interruption import INTERRUPTED
+from svitt_ego.side_by_side.commands import Commands
 from svitt_ego.training.run_directory import RunDirectory
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
-_POLL_S = 3.0
 
 Watch = Callable[[int], None]
 """Is told, now and then, how many steps a training has taken."""
@@ -90,19 +84,17 @@ class Workshop:
     """A folder with the runs of one set of tables, and the recipe that they share."""
 
     def __init__(
-        self, folder: Path, recipe: str, shared: Sequence[str], shares: CoreShares
+        self, folder: Path, recipe: str, shared: Sequence[str], commands: Commands
     ) -> None:
         """
         Args:
             shared: overrides of the recipe for all runs, the paths of the data among them.
-            shares: as many commands run at a time; more threads that ask for one wait.
+            commands: what trains and scores.
         """
         self.folder = folder
         self.recipe = recipe
         self.shared = tuple(shared)
-        self._shares = shares
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._stopped = False
+        self.commands = commands
 
     def result_file(self, name: str) -> Path:
         return self.folder / "results" / f"{name}.json"
@@ -127,7 +119,7 @@ class Workshop:
         """To the end of the recipe's epochs, from wherever an earlier launch was stopped."""
         run = self.run_folder(name)
         changes = [word for override in overrides for word in ("--set", override)]
-        self._call(
+        self.commands.run(
             name,
             "pretrain.py",
             *("--recipe", self.recipe, "--deepspeed_config", DEEPSPEED_CONFIG),
@@ -145,7 +137,7 @@ class Workshop:
         output = self.run_folder(name) / f"egomcq_{order}.json"
         if not output.is_file():
             arguments = ("--run", self.run_folder(name), "--frame-order", order, "--output", output)
-            self._call(name, "evaluate_egomcq.py", "--precision", _precision(), *arguments)
+            self.commands.run(name, "evaluate_egomcq.py", "--precision", _precision(), *arguments)
         return Scores.of_file(output)
 
     def spoilt_score(self, name: str, order: FrameOrder) -> Scores:
@@ -165,7 +157,7 @@ class Workshop:
         folder = self.run_folder(name) / "exported"
         if not (folder / "config.json").is_file():  # written last
             shutil.rmtree(folder, ignore_errors=True)
-            self._call(name, "export.py", self.run_folder(name), "--output", folder)
+            self.commands.run(name, "export.py", self.run_folder(name), "--output", folder)
         return folder
 
     def _summary(self, name: str, overrides: list[str], scores: Scores) -> Result:
@@ -190,42 +182,6 @@ class Workshop:
             )
         return result
 
-    def stop(self) -> None:
-        """Begin no command any more, and ask those that run to end; a training leaves a checkpoint
-        to go on from."""
-        self._stopped = True
-        for process in tuple(self._running):
-            process.terminate()
-
-    def _call(
-        self, name: str, script: str, *arguments: object, watch: Callable[[], None] | None = None
-    ) -> None:
-        """One of our commands, on a share of the cores; what it says goes to the run's log.
-
-        Raises:
-            ConfigError: it was stopped, or failed; then with the last line that it said.
-        """
-        log = self.folder / "logs" / f"{name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, REPOSITORY / "launch" / script, *arguments]
-        with self._shares.one() as cores, log.open("a", encoding="utf-8") as file:
-            if self._stopped:
-                raise ConfigError(f"{script} of {name} was not begun: another command failed")
-            file.write(f"$ {script} {' '.join(map(str, arguments))}\n")
-            file.flush()
-            process = subprocess.Popen([str(word) for word in command], stdout=file, stderr=file)
-            os.sched_setaffinity(process.pid, cores)  # before it has threads, which inherit it
-            self._running.add(process)
-            if self._stopped:  # meanwhile
-                process.terminate()
-            code = _ended(process, watch)
-            self._running.remove(process)
-        if code == INTERRUPTED:
-            raise ConfigError(f"{name} was stopped; the same command goes on from its checkpoint")
-        if code:
-            said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
-            raise ConfigError(f"{script} of {name} failed with exit code {code}: {said} ({log})")
-
 
 def _write(path: Path, tree: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -238,16 +194,6 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: damaged ({error}): delete it to run it again") from None
-
-
-def _ended(process: subprocess.Popen[bytes], watch: Callable[[], None] | None) -> int:
-    """Its exit code, once there is one."""
-    while True:
-        try:
-            return process.wait(_POLL_S)
-        except subprocess.TimeoutExpired:
-            if watch:
-                watch()
 
 
 def _precision() -> str:

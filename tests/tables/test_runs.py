@@ -6,7 +6,8 @@ import pytest
 
 from svitt_ego.config import ConfigError
 from svitt_ego.data.synthetic.generate import generate
-from svitt_ego.tables.core_shares import CoreShares
+from svitt_ego.side_by_side.commands import Commands
+from svitt_ego.side_by_side.core_shares import CoreShares
 from svitt_ego.tables.make import RECIPE, _data_keys
 from svitt_ego.tables.runs import Scores, Workshop
 from svitt_ego.training.run_directory import RunDirectory
@@ -25,7 +26,7 @@ def workshop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
     dataset = generate(folder / "data", "tiny", seed=0, workers=1, progress=False)
     data = [f"{key}={value}" for key, value in _data_keys(dataset, "tiny").items()]
-    return Workshop(folder / "work", RECIPE, data, CoreShares(1))
+    return Workshop(folder / "work", RECIPE, data, Commands(folder / "logs", CoreShares(1)))
 
 
 def test_a_run_is_trained_and_scored_once(workshop, monkeypatch):
@@ -47,7 +48,7 @@ def test_a_run_is_trained_and_scored_once(workshop, monkeypatch):
     still = workshop.spoilt_score("warm", "still")
     assert still == Scores.of_file(run.path / "egomcq_still.json")
 
-    monkeypatch.setattr(workshop, "_call", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr(workshop.commands, "run", lambda *_, **__: pytest.fail("made again"))
     assert workshop.result("warm", SMALL, seen.append) == result
     assert workshop.spoilt_score("warm", "still") == still
     assert workshop.export("warm") == exported

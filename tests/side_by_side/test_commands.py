@@ -7,10 +7,9 @@ import time
 import pytest
 
 from svitt_ego.config import ConfigError
-from svitt_ego.tables import runs
-from svitt_ego.tables.core_shares import CoreShares
-from svitt_ego.tables.make import _side_by_side
-from svitt_ego.tables.runs import Workshop
+from svitt_ego.side_by_side import commands
+from svitt_ego.side_by_side.commands import Commands
+from svitt_ego.side_by_side.core_shares import CoreShares
 
 COMMAND = """
 import json, os, sys, time
@@ -34,11 +33,11 @@ path.write_text(json.dumps({"started": started, "ended": time.time(), "cores": c
 
 
 @pytest.fixture
-def workshop(tmp_path, monkeypatch):
+def of_jobs(tmp_path, monkeypatch):
     (tmp_path / "launch").mkdir()
     (tmp_path / "launch" / "export.py").write_text(COMMAND)
-    monkeypatch.setattr(runs, "REPOSITORY", tmp_path)
-    return lambda jobs: Workshop(tmp_path / "work", "demo", (), CoreShares(jobs))
+    monkeypatch.setattr(commands, "REPOSITORY", tmp_path)
+    return lambda jobs: Commands(tmp_path / "logs", CoreShares(jobs))
 
 
 def test_the_cores_are_dealt_out():
@@ -53,10 +52,10 @@ def test_the_cores_are_dealt_out():
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
-def test_two_run_at_a_time_each_on_its_own_cores(workshop, tmp_path):
-    shop = workshop(2)
-    with _side_by_side(shop, 2) as later:
-        handed = [later(shop._call, name, "export.py", tmp_path / name) for name in "abc"]
+def test_two_run_at_a_time_each_on_its_own_cores(of_jobs, tmp_path):
+    ours = of_jobs(2)
+    with ours.side_by_side() as later:
+        handed = [later(ours.run, name, "export.py", tmp_path / name) for name in "abc"]
         for found in handed:
             found.result()
     a, b, c = (json.loads((tmp_path / f"{name}.json").read_text()) for name in "abc")
@@ -66,16 +65,16 @@ def test_two_run_at_a_time_each_on_its_own_cores(workshop, tmp_path):
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
-def test_one_that_fails_ends_the_others(workshop, tmp_path):
-    shop = workshop(2)
+def test_one_that_fails_ends_the_others(of_jobs, tmp_path):
+    ours = of_jobs(2)
     started = time.monotonic()
     with (
         pytest.raises(ConfigError, match=r"export.py of bad failed with exit code 1: error: no"),
-        _side_by_side(shop, 2) as later,
+        ours.side_by_side() as later,
     ):
-        others = [later(shop._call, "long", "export.py", tmp_path / "long")]
-        bad = later(shop._call, "bad", "export.py", tmp_path / "bad")
-        others.append(later(shop._call, "never", "export.py", tmp_path / "never"))
+        others = [later(ours.run, "long", "export.py", tmp_path / "long")]
+        bad = later(ours.run, "bad", "export.py", tmp_path / "bad")
+        others.append(later(ours.run, "never", "export.py", tmp_path / "never"))
         bad.result()
     assert time.monotonic() - started < 30
     assert not (tmp_path / "never.json").exists()
@@ -83,6 +82,6 @@ def test_one_that_fails_ends_the_others(workshop, tmp_path):
         os.kill(json.loads((tmp_path / "long.json").read_text())["pid"], 0)
 
 
-def test_a_stopped_training_is_no_failure_to_mend(workshop, tmp_path):
+def test_a_stopped_training_is_no_failure_to_mend(of_jobs, tmp_path):
     with pytest.raises(ConfigError, match=r"^a run was stopped; the same command goes on"):
-        workshop(1)._call("a run", "export.py", tmp_path / "stopped")
+        of_jobs(1).run("a run", "export.py", tmp_path / "stopped")

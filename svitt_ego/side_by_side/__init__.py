@@ -1,0 +1,1 @@
+"""Commands of the project side by side, for tables of many small models."""
