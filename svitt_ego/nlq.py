@@ -2,20 +2,24 @@
 
 From raw video to a score: EgoSynth-NLQ, a video-text model trained on its narrations, features, a
 grounding model trained on narrations and fine-tuned on queries, and beside it what such a score
-must beat. A step is skipped where its result is there and newer than what it was made from; a run
-older than that is refused.
+must beat. Grounding models are small: on a CPU they are trained side by side, a process each. A
+step is skipped where its result is there and newer than what it was made from; a run older than
+that is refused.
 """
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
-from svitt_ego.config import ConfigError, Recipe, load_recipe
+from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.config.base import BaseRecipe
 from svitt_ego.config.grounding import GroundingRecipe
 from svitt_ego.cpu_features import cpu_computes_bf16
@@ -27,10 +31,11 @@ from svitt_ego.grounding.prediction_file import read_predictions, write_predicti
 from svitt_ego.grounding.queries import Queries, read_queries
 from svitt_ego.grounding.score import score
 from svitt_ego.shown_commands import ALREADY_THERE, is_newer, run_deepspeed, run_python, title
+from svitt_ego.side_by_side.commands import Commands
+from svitt_ego.side_by_side.core_shares import CoreShares
 from svitt_ego.training.run_directory import RunDirectory, step_of
 
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
-SCRIPTS = {Recipe: "launch/pretrain.py", GroundingRecipe: "launch/train_grounding.py"}
 VIDEO_TEXT, NARRATIONS, QUERIES, BASELINE = (
     f"nlq/{name}" for name in ("video_text", "narrations", "queries", "vslnet")
 )
@@ -70,9 +75,11 @@ class Pipeline:
     def __init__(self, root: Path, num_accelerators: int | None = None) -> None:
         """
         Args:
-            num_accelerators: processes of each step; None: two, or one where there is one GPU.
+            num_accelerators: processes that train the video-text model and extract features; None:
+                two, or one where there is one GPU.
         """
         self.root = root
+        self.commands = Commands(root / "logs", CoreShares())
         self.processes = num_accelerators or min(2, torch.cuda.device_count()) or 2
         on_cpu = not torch.cuda.is_available()
         self.precision = "bf16" if on_cpu and cpu_computes_bf16() else "fp32"
@@ -94,18 +101,15 @@ class Pipeline:
             subprocess.CalledProcessError: a step failed; it said why itself.
         """
         started = time.monotonic()
-        title(f"1/6 EgoSynth-NLQ: {self.dataset}")
+        title(f"1/5 EgoSynth-NLQ: {self.dataset}")
         generate_nlq(self.dataset, "demo")
-        title("2/6 a video-text model, from nothing, on the narrations of the training videos")
-        self._train(Recipe, VIDEO_TEXT, self.video_text)
-        title("3/6 features of all clips and queries")
+        title("2/5 a video-text model, from nothing, on the narrations of the training videos")
+        self._train_video_text()
+        title("3/5 features of all clips and queries")
         self._extract()
-        for row in ROWS:
-            told = "4/6" if row is MAIN else "5/6"
-            title(f"{told} {row.name}: training and answers")
-            self._train_row(row)
-            self._answer(row)
-        title("6/6 scores")
+        title(f"4/5 grounding models, side by side: what each says is in {self.commands.logs}")
+        self._make_rows()
+        title("5/5 scores")
         queries, trained_on = read_queries(self.val), read_queries(self.train)
         write_predictions(
             self._predictions(CENTRE),
@@ -120,34 +124,15 @@ class Pipeline:
         self._draw(queries)
         return summary
 
-    def _train(
-        self,
-        kind: type[BaseRecipe],
-        recipe: str,
-        run: Path,
-        *changes: str,
-        made_from: Sequence[Path] = (),
-    ) -> None:
+    def _train_video_text(self) -> None:
         """
         Raises:
-            ConfigError: the run is of another recipe, or older than what it is made from.
+            ConfigError: the run that is there is of another recipe.
         """
-        directory = RunDirectory(run, kind)
-        for source in made_from if directory.pointer.is_file() else ():
-            if not is_newer(directory.pointer, source):
-                raise ConfigError(f"{run}: is older than {source}: remove it, to train anew")
-        directory.check_same_run(load_recipe(recipe, changes, kind))
-        launches, tag = directory.launches(), directory.newest_tag()
-        if launches and tag and step_of(tag) == launches[-1]["total_steps"]:
-            print(f"{run}: {ALREADY_THERE}")
+        if _is_trained(RunDirectory(self.video_text), load_recipe(VIDEO_TEXT)):
+            print(f"{self.video_text}: {ALREADY_THERE}")
             return
-        run_deepspeed(
-            self.processes,
-            SCRIPTS[kind],
-            *("--recipe", recipe, "--deepspeed_config", DEEPSPEED_CONFIG),
-            *("--output-dir", run, "--resume", "auto"),
-            *(word for change in changes for word in ("--set", change)),
-        )
+        run_deepspeed(self.processes, "launch/pretrain.py", *_training(VIDEO_TEXT, self.video_text))
 
     def _extract(self) -> None:
         index = self.features / INDEX
@@ -168,37 +153,74 @@ class Pipeline:
             *("--fps", int(grid.fps), "--precision", self.precision),
         )
 
-    def _train_row(self, row: Row) -> None:
+    def _make_rows(self) -> None:
+        """Train and answer, as many rows at a time as there are shares of the cores."""
+        with tqdm(total=len(ROWS), unit="row") as bar, self.commands.side_by_side() as later:
+            doing: dict[str, str] = {}
+            lock = Lock()
+
+            def make(row: Row) -> None:
+                def tell(what: str) -> None:
+                    with lock:
+                        doing[row.name] = what
+                        bar.set_postfix_str(" | ".join(map(": ".join, doing.items())))
+
+                self._train_row(row, tell)
+                tell("answers")
+                self._answer(row)
+                with lock:
+                    del doing[row.name]
+                    bar.update()
+
+            for made in as_completed([later(make, row) for row in ROWS]):
+                made.result()  # raises the first error there is
+
+    def _train_row(self, row: Row, tell: Callable[[str], None]) -> None:
         """On narrations, where the row does so, and then on queries."""
         pretrained = self.root / row.folder / "narrations" if row.pretrains else None
         if pretrained:
-            self._ground(row, NARRATIONS, pretrained, self.narrations)
-        self._ground(row, row.recipe, self._run_of(row), self.train, pretrained)
+            self._ground(row, NARRATIONS, pretrained, self.narrations, tell)
+        self._ground(row, row.recipe, self._run_of(row), self.train, tell, pretrained)
 
     def _ground(
-        self, row: Row, recipe: str, run: Path, queries: Path, pretrained: Path | None = None
+        self,
+        row: Row,
+        recipe: str,
+        run: Path,
+        queries: Path,
+        tell: Callable[[str], None],
+        pretrained: Path | None = None,
     ) -> None:
-        """Train a row's model on queries, from a pre-trained run where one is given."""
-        changes = f"model.pretrained={pretrained or 'null'}", f"data.train_queries={queries}"
-        self._train(
-            GroundingRecipe,
-            recipe,
-            run,
-            *(*changes, *self._inputs(row, queries)),
-            made_from=[
-                self._features_of(row) / INDEX,
-                self._texts_of(row, queries),
-                *([RunDirectory(pretrained).pointer] if pretrained else ()),
-            ],
+        """Train a row's model on queries, from a pre-trained run where one is given.
+
+        Raises:
+            ConfigError: the run is of another recipe, or older than what it is made from.
+        """
+        changes = (
+            f"model.pretrained={pretrained or 'null'}",
+            f"data.train_queries={queries}",
+            *self._inputs(row, queries),
+        )
+        made_from = [self._features_of(row) / INDEX, self._texts_of(row, queries)]
+        if pretrained:
+            made_from.append(RunDirectory(pretrained).pointer)
+        directory = RunDirectory(run, GroundingRecipe)
+        if _is_trained(directory, load_recipe(recipe, changes, GroundingRecipe), made_from):
+            return
+        self.commands.run(
+            row.folder,
+            "train_grounding.py",
+            *_training(recipe, run, *changes),
+            watch=lambda: tell(f"step {directory.steps_taken()} on {queries.stem}"),
         )
 
     def _answer(self, row: Row) -> None:
         output = self._predictions(row.name)
         if is_newer(output, RunDirectory(self._run_of(row)).pointer):
-            print(f"{output}: {ALREADY_THERE}")
             return
-        run_python(
-            *("launch/evaluate_grounding.py", "--run", self._run_of(row), "--queries", self.val),
+        self.commands.run(
+            row.folder,
+            *("evaluate_grounding.py", "--run", self._run_of(row), "--queries", self.val),
             *("--output", output, "--batch-size", 8),
             *(word for change in self._inputs(row, self.val) for word in ("--set", change)),
         )
@@ -273,6 +295,29 @@ class Pipeline:
             *("--predictions", self._predictions(MAIN.name)),
             *("--timeline", queries.clip_uids[0], "--picture", self.picture),
         )
+
+
+def _is_trained(
+    directory: RunDirectory, recipe: BaseRecipe, made_from: Sequence[Path] = ()
+) -> bool:
+    """Whether a run has come to its end.
+
+    Raises:
+        ConfigError: it is of another recipe, or older than what it is made from.
+    """
+    for source in made_from if directory.pointer.is_file() else ():
+        if not is_newer(directory.pointer, source):
+            raise ConfigError(f"{directory.path}: is older than {source}: remove it, to train anew")
+    directory.check_same_run(recipe)
+    launches, tag = directory.launches(), directory.newest_tag()
+    return bool(launches and tag and step_of(tag) == launches[-1]["total_steps"])
+
+
+def _training(recipe: str, run: Path, *changes: str) -> list[object]:
+    """Arguments of a command that trains, or goes on."""
+    arguments = ["--recipe", recipe, "--deepspeed_config", DEEPSPEED_CONFIG]
+    arguments += ["--output-dir", run, "--resume", "auto"]
+    return [*arguments, *(word for change in changes for word in ("--set", change))]
 
 
 def table(summary: dict[str, Any]) -> str:

@@ -75,36 +75,35 @@ def test_floor_rows_are_given_nothing_to_see_or_to_read(pipeline):
 
 def test_training_reads_what_is_in_the_output_folder(pipeline, monkeypatch):
     commands = []
-    monkeypatch.setattr(nlq, "run_deepspeed", lambda *command: commands.append(command))
+    monkeypatch.setattr(pipeline.commands, "run", lambda *command, **_: commands.append(command))
     write_features(pipeline.features, ["a"])
     texts = [query_file(pipeline.features, path) for path in (pipeline.narrations, pipeline.train)]
     pointer = RunDirectory(pipeline.root / "grounding" / "narrations").pointer
     for path in (*texts, pointer):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    pipeline._train_row(MAIN)
+    pipeline._train_row(MAIN, print)
     of_narrations, of_queries = commands
     assert f"data.train_queries={pipeline.narrations}" in of_narrations
     assert f"data.train_queries={pipeline.train}" in of_queries
     assert f"model.pretrained={pointer.parents[1]}" in of_queries
 
 
-def test_a_run_older_than_what_it_is_made_from_is_refused(pipeline, monkeypatch, capsys):
-    monkeypatch.setattr(nlq, "run_deepspeed", None)
+def test_a_run_older_than_what_it_is_made_from_is_refused(pipeline):
     directory = RunDirectory(pipeline.root / "run", GroundingRecipe)
-    directory.write_setup(load_recipe(QUERIES, (), GroundingRecipe), {}, {"total_steps": 3})
+    recipe = load_recipe(QUERIES, (), GroundingRecipe)
+    assert not nlq._is_trained(directory, recipe, [])
+    directory.write_setup(recipe, {}, {"total_steps": 3})
     directory.weights_file("step-000003").parent.mkdir(parents=True)
     directory.weights_file("step-000003").touch()
     directory.pointer.touch()
     source = pipeline.root / "index.json"
     source.touch()
     os.utime(source, (1, 1))
-    train = (GroundingRecipe, QUERIES, directory.path)
-    pipeline._train(*train, made_from=[source])
-    assert "there already" in capsys.readouterr().out
+    assert nlq._is_trained(directory, recipe, [source])
     os.utime(directory.pointer, (0, 0))
     with pytest.raises(ConfigError, match=r"run: is older than .*index\.json: remove it"):
-        pipeline._train(*train, made_from=[source])
+        nlq._is_trained(directory, recipe, [source])
 
 
 def test_noise_and_blanks_are_made_anew_after_what_they_stand_for(pipeline):

@@ -26,12 +26,10 @@ def accuracy_picture(lines: Sequence["Line"], shortcuts: Sequence["Line"]) -> Fi
             off = [[value.mean - value.low], [value.high - value.mean]]
             axes.errorbar(value.mean, place, xerr=off, fmt="o", color=colour, capsize=3)
         axes.axvline(CHANCE, color=GRID, linestyle="--", linewidth=1)
-        axes.set(
-            title=f"{kind}-video questions",
-            xlabel="accuracy, % (dashed: chance; orange: shortcuts)",
-        )
-        axes.set_xlim(0, 100)
+        axes.set_title(f"{kind}-video questions")
+        axes.set_xlim(0, 103)  # the mark of 100 whole
         axes.grid(axis="x")
     panels[0].set_yticks(range(len(shown)), [line.title for line, _ in shown])
     panels[0].invert_yaxis()
+    figure.supxlabel("accuracy, % (dashed: chance; orange: shortcuts)", fontsize="medium")
     return figure

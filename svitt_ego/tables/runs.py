@@ -129,8 +129,7 @@ class Workshop:
 
     def steps_taken(self, name: str) -> int:
         """Until now, over all launches."""
-        records = RunDirectory(self.run_folder(name)).records_file
-        return records.read_bytes().count(b"\n") if records.is_file() else 0
+        return RunDirectory(self.run_folder(name)).steps_taken()
 
     def score(self, name: str, order: FrameOrder = "as_filmed") -> Scores:
         """Of a trained run, on all questions, with the frames of every clip in this order."""

@@ -138,6 +138,11 @@ class RunDirectory:
         """One entry per launch: first_step, total_steps, world_size and `environment`."""
         return read_json_lines(self.launches_file)
 
+    def steps_taken(self) -> int:
+        """Until now, over all launches; one that is being written may be counted too."""
+        file = self.records_file
+        return file.read_bytes().count(b"\n") if file.is_file() else 0
+
     def tags(self) -> list[str]:
         """Names of the checkpoints, the newest first: by their steps, whatever their dates."""
         folders = (path for path in self.checkpoints.glob("step-*") if path.is_dir())

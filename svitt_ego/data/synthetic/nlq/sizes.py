@@ -32,6 +32,6 @@ class NlqSize:
 
 NLQ_SIZES: dict[str, NlqSize] = {
     "tiny": NlqSize(3, 2, 1, 2, 9.0, 6, 10, 96, 72, 5),
-    "demo": NlqSize(100, 36, 4, 5, 24.0, 16, 10, 128, 96, 15),
+    "demo": NlqSize(200, 36, 4, 5, 24.0, 16, 10, 128, 96, 15),
     "full": NlqSize(900, 300, 100, 20, 24.0, 12, 12, 128, 96, 60),
 }
