@@ -6,6 +6,7 @@ from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 
@@ -70,13 +71,19 @@ def make_runs(preset: Preset, folder: Path, dataset: Path, jobs: int | None = No
         if preset.headline_epochs:  # the longest comes first, beside all others
             headline = run(HEADLINE.name, preset.headline_epochs, *HEADLINE.overrides)
         warm = run(WARM, preset.warm_epochs, *WARM_START).result()
-        start = f"model.pretrained={later(workshop.export, WARM).result()}"
+        names = {
+            row: [f"{row.name}-{seed}" for seed in range(seeds_of(row, preset))]
+            for row in preset.rows
+        }
+        if not all(workshop.result_file(name).is_file() for name in chain(*names.values())):
+            later(workshop.export, WARM).result()
+        start = f"model.pretrained={workshop.export_folder(WARM)}"
         rows = {
             row: [
-                run(f"{row.name}-{seed}", preset.row_epochs, start, f"seed={seed}", *row.overrides)
-                for seed in range(seeds_of(row, preset))
+                run(name, preset.row_epochs, start, f"seed={seed}", *row.overrides)
+                for seed, name in enumerate(of_row)
             ]
-            for row in preset.rows
+            for row, of_row in names.items()
         }
         everything = [found for of_row in rows.values() for found in of_row]
         for found in as_completed([*everything, headline] if headline else everything):

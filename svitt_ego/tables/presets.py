@@ -46,8 +46,8 @@ PRESETS = {
     ),
     "full": Preset(
         size="full",
-        warm_epochs=6,
-        row_epochs=1,
+        warm_epochs=4,
+        row_epochs=2,
         headline_epochs=5,
         seeds=3,
         ablations=ABLATIONS,

@@ -115,6 +115,9 @@ class Workshop:
             _write(path, asdict(result) | {"scores": result.scores.to_json()})
         return self._read(path, all_overrides)
 
+    def export_folder(self, name: str) -> Path:
+        return self.run_folder(name) / "exported"
+
     def train(self, name: str, overrides: Sequence[str], watch: Watch) -> None:
         """To the end of the recipe's epochs, from wherever an earlier launch was stopped."""
         run = self.run_folder(name)
@@ -153,7 +156,7 @@ class Workshop:
 
     def export(self, name: str) -> Path:
         """The model of a trained run, as a folder that others start from."""
-        folder = self.run_folder(name) / "exported"
+        folder = self.export_folder(name)
         if not (folder / "config.json").is_file():  # written last
             shutil.rmtree(folder, ignore_errors=True)
             self.commands.run(name, "export.py", self.run_folder(name), "--output", folder)

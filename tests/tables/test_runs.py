@@ -5,7 +5,6 @@ import json
 import pytest
 
 from svitt_ego.config import ConfigError
-from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.side_by_side.commands import Commands
 from svitt_ego.side_by_side.core_shares import CoreShares
 from svitt_ego.tables.make import RECIPE, _data_keys
@@ -22,10 +21,9 @@ SMALL = (
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory):
+def workshop(tmp_path_factory, egosynth):
     folder = tmp_path_factory.mktemp("tables")
-    dataset = generate(folder / "data", "tiny", seed=0, workers=1, progress=False)
-    data = [f"{key}={value}" for key, value in _data_keys(dataset, "tiny").items()]
+    data = [f"{key}={value}" for key, value in _data_keys(egosynth, "tiny").items()]
     return Workshop(folder / "work", RECIPE, data, Commands(folder / "logs", CoreShares(1)))
 
 

@@ -1,0 +1,67 @@
+"""Runs that were made are read; only what is missing is made."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from svitt_ego.config import ConfigError
+from svitt_ego.side_by_side.commands import Commands
+from svitt_ego.tables.make import make_runs
+from svitt_ego.tables.presets import PRESETS
+from svitt_ego.tables.runs import Result, Scores, Workshop
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """Instead of trainings: answers by chance, and the names of what was trained and exported."""
+    made, rng = [], np.random.default_rng()
+
+    def scores(*_):
+        return Scores({kind: (rng.random(5) < 0.5).tolist() for kind in ("inter", "intra")})
+
+    def train(workshop, name, overrides, watch):
+        made.append(name)
+
+    def summary(workshop, name, overrides, found):
+        return Result(overrides, 7, 2**20, 0.5, 3.5, found)
+
+    def export(workshop, name):
+        made.append(f"export of {name}")
+        return workshop.export_folder(name)
+
+    for method in (train, export):
+        monkeypatch.setattr(Workshop, method.__name__, method)
+    monkeypatch.setattr(Workshop, "score", scores)
+    monkeypatch.setattr(Workshop, "_summary", summary)
+    return made
+
+
+def test_results_alone_make_the_tables_again(stand_ins, egosynth, tmp_path):
+    preset, folder = PRESETS["smoke"], tmp_path / "tables"
+    first = make_runs(preset, folder, egosynth, jobs=1)
+    of_rows = [f"{row.name}-0" for row in preset.rows]
+    assert stand_ins[:2] == ["warm_start", "export of warm_start"]
+    assert sorted(stand_ins[2:]) == sorted(of_rows)
+    start = f"model.pretrained={folder / 'runs' / 'warm_start' / 'exported'}"
+    assert all(start in result.overrides for _, of_row in first.rows for result in of_row)
+
+    shutil.rmtree(folder / "runs", ignore_errors=True)
+    stand_ins.clear()
+    assert make_runs(preset, folder, egosynth, jobs=1) == first
+    assert stand_ins == []
+
+    (folder / "results" / "dense-0.json").unlink()
+    make_runs(preset, folder, egosynth, jobs=1)
+    assert stand_ins == ["export of warm_start", "dense-0"]
+
+
+def test_results_of_another_preset_are_refused(stand_ins, egosynth, tmp_path, monkeypatch):
+    folder = tmp_path / "tables"
+    make_runs(PRESETS["smoke"], folder, egosynth, jobs=1)
+    monkeypatch.setattr(Commands, "run", lambda *_, **__: pytest.fail("a command was run"))
+    (folder / "results" / "warm_start.json").write_text(
+        (folder / "results" / "dense-0.json").read_text()
+    )
+    with pytest.raises(ConfigError, match=r"warm_start\.json: made with other settings"):
+        make_runs(PRESETS["smoke"], folder, egosynth, jobs=1)
