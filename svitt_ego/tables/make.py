@@ -145,13 +145,15 @@ class _Bar:
         self._current: list[str] = []
 
     def result(self, name: str, overrides: tuple[str, ...]) -> Result:
+        # Steps of an earlier call took no time of this one: not to be counted in the estimate.
+        made = self._workshop.result_file(name).is_file()
         with self._lock:
-            # Steps of an earlier call took no time of this one: not to be counted in the estimate.
-            self._bar.initial += self._workshop.steps_taken(name)
+            self._bar.initial += 0 if made else self._workshop.steps_taken(name)
             self._current.append(name)
             self._bar.set_postfix_str(" | ".join(self._current), refresh=False)
         result = self._workshop.result(name, overrides, partial(self._show, name))
         with self._lock:
+            self._bar.initial += result.steps if made else 0
             self._current.remove(name)
         self._show(name, result.steps)
         return result
