@@ -226,9 +226,11 @@ class Pipeline:
         )
 
     def _inputs(self, row: Row, queries: Path) -> tuple[str, ...]:
-        """What a row is given to see and read, as changes of its recipe."""
+        """What a row is given to see and read, as changes of its recipe. A run whose texts lie
+        beside its clips names no file of texts, so that it answers other queries as it is."""
         features, texts = self._features_of(row), self._texts_of(row, queries)
-        return f"data.features={features}", f"data.text_features={texts}"
+        named = "null" if texts == query_file(features, queries) else texts
+        return f"data.features={features}", f"data.text_features={named}"
 
     def _features_of(self, row: Row) -> Path:
         """The folder of the clips', made of noise where the row is to see nothing."""

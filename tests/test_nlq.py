@@ -63,10 +63,13 @@ def test_floor_rows_are_given_nothing_to_see_or_to_read(pipeline):
     features = pipeline.features
     write_features(features, ["a"])
     inputs = {row.name: pipeline._inputs(row, pipeline.val) for row in ROWS}
-    own = f"data.features={features}", f"data.text_features={features}/queries_nlq_val.safetensors"
+    own = f"data.features={features}", "data.text_features=null"  # beside the clips, of any queries
     assert inputs[MAIN.name] == inputs["VSLNet"] == own
     noise = pipeline.root / "random_features" / "features"
-    assert inputs["random features"] == (f"data.features={noise}", own[1])
+    assert inputs["random features"] == (
+        f"data.features={noise}",
+        f"data.text_features={features}/queries_nlq_val.safetensors",
+    )
     assert (noise / "a.safetensors").is_file()
     blank = pipeline.root / "text_free" / "queries_nlq_val.safetensors"
     assert inputs["text-free"] == (own[0], f"data.text_features={blank}")

@@ -19,7 +19,7 @@ PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, default_run: Path | None = None) -> None:
-    """--run, --tag, --frames, --precision and --set."""
+    """--run, --tag, --frames, --all-edges, --precision and --set."""
     parser.add_argument(
         "--run",
         type=Path,
@@ -30,6 +30,11 @@ def add_run_arguments(parser: argparse.ArgumentParser, default_run: Path | None 
     parser.add_argument("--tag", help="checkpoint, e.g. step-000040 (default: the newest)")
     parser.add_argument(
         "--frames", type=positive, help="frames of a clip, any number (default: the recipe's)"
+    )
+    parser.add_argument(
+        "--all-edges",
+        action="store_true",
+        help="let every patch see all others, where sparse edges were trained",
     )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="fp32", help="of the model (default: fp32)"
@@ -63,6 +68,8 @@ class EvaluatedRun:
     model: "SViTTEgo"
     tokenizer: "PreTrainedTokenizerBase"
     recipe: Recipe
+    all_edges: bool
+    """Whether every patch sees all others, though sparse edges were trained."""
     weights_sha256: str
     """Of the checkpoint's weights: what was made with them can tell."""
 
@@ -81,6 +88,7 @@ def load_evaluated_run(
     import torch
 
     from svitt_ego.data.text import load_tokenizer
+    from svitt_ego.evaluation.all_edges import with_all_edges
     from svitt_ego.evaluation.more_frames import with_max_frames
     from svitt_ego.training.run_directory import RunDirectory
     from svitt_ego.training.trained_model import load_trained_model
@@ -88,8 +96,11 @@ def load_evaluated_run(
     tokenizer = load_tokenizer(recipe.data.tokenizer, recipe.model.text.vocabulary_size)
     model, _ = load_trained_model(arguments.run, arguments.tag)
     model = with_max_frames(model, recipe.model.video.max_frames)
+    all_edges = arguments.all_edges and model.recipe.video.edge_sparsity is not None
+    if all_edges:
+        model = with_all_edges(model)
     model = model.to(ranks.device, getattr(torch, PRECISIONS[arguments.precision])).eval()
     directory = RunDirectory(arguments.run)
     with directory.weights_file(arguments.tag or str(directory.newest_tag())).open("rb") as file:
         weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return EvaluatedRun(model, tokenizer, recipe, weights_sha256)
+    return EvaluatedRun(model, tokenizer, recipe, all_edges, weights_sha256)

@@ -53,6 +53,8 @@ class FeatureIndex:
     """Where the frames are."""
     weights_sha256: str
     """Of the model that made them."""
+    all_edges: bool = False
+    """Whether it saw them with all edges, though sparse ones were trained."""
 
     def with_clips_of(self, folder: Path) -> "FeatureIndex":
         """Together with the clips that the folder's index, if there is one, has besides.
@@ -63,8 +65,8 @@ class FeatureIndex:
         if not (folder / INDEX).is_file():
             return self
         before = FeatureIndex.read(folder)
-        settings = ("window_frames", "stride_frames", "fps", "frames", "width", "weights_sha256")
-        for name in (*settings, "videos"):
+        settings = ("window_frames", "stride_frames", "fps", "frames", "width")
+        for name in (*settings, "weights_sha256", "all_edges", "videos"):
             was, now = getattr(before, name), getattr(self, name)
             if was != now:
                 raise ConfigError(

@@ -77,6 +77,7 @@ def index_of_folder(windowing: Windowing, run: EvaluatedRun, folder: Path) -> Fe
         unreadable={},
         videos=reading.files,
         weights_sha256=run.weights_sha256,
+        all_edges=run.all_edges,
     ).with_clips_of(folder)
 
 
@@ -187,5 +188,6 @@ def _projected(model: SViTTEgo, video: Tensor) -> Tensor:
 
 
 def _identity(clip: LongClip, windowing: Windowing, index: FeatureIndex) -> dict[str, str]:
-    values = asdict(windowing) | asdict(clip) | {"frames": index.frames, "width": index.width}
+    values = asdict(windowing) | asdict(clip)
+    values |= {name: getattr(index, name) for name in ("frames", "width", "all_edges")}
     return {name: str(value) for name, value in values.items()} | {"weights": index.weights_sha256}

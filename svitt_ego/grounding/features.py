@@ -70,7 +70,10 @@ class ClipFeatures:
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise FeaturesError(f"{path}: {error.strerror or error}") from None
+            raise FeaturesError(
+                f"{path}: {error.strerror or error}: set data.features to a folder that "
+                "extract_features.py wrote"
+            ) from None
         except ValueError as error:
             raise FeaturesError(f"{path}: not JSON: {error}") from None
         try:
@@ -190,7 +193,7 @@ class TextFeatures:
         if query_id not in self.ids:
             raise FeaturesError(
                 f"{self.path}: query {query_id} has no features: "
-                "give its file to extract_features.py as --queries",
+                "give its file to extract_features.py as --queries, or set data.text_features",
                 self.path,
             )
         shape = self._of_process().get_slice(query_id).get_shape()

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -17,17 +17,16 @@ from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.data.synthetic.generate import generate
 from svitt_ego.data.synthetic.sizes import SIZES
-from svitt_ego.evaluation.clip_reading import FrameOrder
 from svitt_ego.side_by_side.commands import Commands
 from svitt_ego.side_by_side.core_shares import CoreShares
 from svitt_ego.tables.presets import Preset
-from svitt_ego.tables.rows import HEADLINE, OURS, SEEDED, WARM_START, Row
-from svitt_ego.tables.runs import Result, Scores, Workshop
+from svitt_ego.tables.rows import ALL_EDGES, HEADLINE, OURS, SEEDED, WARM_START, Row
+from svitt_ego.tables.runs import Result, Scores, Way, Workshop
 from svitt_ego.tables.shortcuts import nearest_length, read_file, text_only
 
 RECIPE = "egosynth"
 WARM = "warm_start"
-WATCHED_SO: dict[str, FrameOrder] = {"frames shuffled": "shuffled", "one frame repeated": "still"}
+WATCHED_SO: dict[str, Way] = {"frames shuffled": "shuffled", "one frame repeated": "still"}
 """How a trained model's clips are spoilt: by what the reports call it."""
 
 
@@ -88,16 +87,22 @@ def make_runs(preset: Preset, folder: Path, dataset: Path, jobs: int | None = No
         everything = [found for of_row in rows.values() for found in of_row]
         for found in as_completed([*everything, headline] if headline else everything):
             found.result()  # raises the first error there is
+        all_edges = [later(workshop.other_score, name, "all_edges") for name in names[OURS]]
         watched = HEADLINE.name if headline else f"{OURS.name}-0"
         tricks = {
-            f"{watched}, {title}": later(workshop.spoilt_score, watched, order)
-            for title, order in WATCHED_SO.items()
+            f"{watched}, {title}": later(workshop.other_score, watched, way)
+            for title, way in WATCHED_SO.items()
         }
         shortcuts = _unwatched(dataset) | {title: found.result() for title, found in tricks.items()}
+        results = {row: tuple(found.result() for found in of_row) for row, of_row in rows.items()}
+        seen_whole = tuple(
+            replace(result, scores=scores.result())
+            for result, scores in zip(results[OURS], all_edges, strict=True)
+        )
     return Outcome(
         preset,
         warm,
-        tuple((row, tuple(found.result() for found in of_row)) for row, of_row in rows.items()),
+        ((OURS, results.pop(OURS)), (ALL_EDGES, seen_whole), *results.items()),
         headline.result() if headline else None,
         shortcuts,
     )

@@ -18,7 +18,7 @@ from svitt_ego.profiling.units import MIB
 from svitt_ego.tables.bootstrap import Interval, interval, paired_interval
 from svitt_ego.tables.make import Outcome
 from svitt_ego.tables.picture import accuracy_picture
-from svitt_ego.tables.rows import DENSE_ROW, INFONCE_ROW, OURS, Row, Table
+from svitt_ego.tables.rows import ALL_EDGES, DENSE_ROW, INFONCE_ROW, OURS, Row, Table
 from svitt_ego.tables.runs import Result, Scores
 
 _TITLES: dict[Table, str] = {
@@ -74,7 +74,7 @@ def report_of(outcome: Outcome) -> Report:
         for title, scores in outcome.shortcuts.items()
     ]
     shortcuts += [line for line in lines if "shortcut" in line.tables]
-    pairs = [(OURS, INFONCE_ROW), (OURS, DENSE_ROW)]
+    pairs = [(OURS, INFONCE_ROW), (OURS, DENSE_ROW), (ALL_EDGES, DENSE_ROW)]
     pairs += [(row, OURS) for row, _ in outcome.rows if row.tables == ("ablation",)]
     return Report(
         size=outcome.preset.size,
@@ -115,8 +115,6 @@ def markdown(report: Report) -> str:
         start = [line for line in report.lines if line.name == "warm_start"]
         parts += [f"## {title}", _table([*start, *lines])]
         shown = [d for d in report.differences if {d.ours, d.theirs} <= names]
-        if table != "ablation":
-            shown = [d for d in shown if d.ours == OURS.name]
         parts.append(_differences(shown, {line.name: line.title for line in lines}))
         if table == "objective":
             parts.append(

@@ -34,6 +34,8 @@ INFONCE_ROW = Row("infonce", "sparse, InfoNCE", ("objective",), INFONCE)
 DENSE_ROW = Row("dense", "dense, EgoNCE", ("sparsity", "ablation"), DENSE)
 SEEDED = (OURS, INFONCE_ROW, DENSE_ROW)
 """Rows of Tables 1 and 2: several seeds each."""
+ALL_EDGES = Row("sparse_all_edges", "sparse, EgoNCE, evaluated with all edges", ("sparsity",))
+"""Not trained: the runs of `OURS`, scored otherwise."""
 
 ABLATIONS = (
     Row("edges", "edges alone", ("ablation",), DENSE[1:]),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,13 +19,22 @@ from numpy.typing import NDArray
 from svitt_ego.config import ConfigError
 from svitt_ego.cpu_features import cpu_computes_bf16
 from svitt_ego.durable_files import read_json_lines, write_atomically
-from svitt_ego.evaluation.clip_reading import FrameOrder
 from svitt_ego.evaluation.egomcq import KINDS
 from svitt_ego.evaluation.mcq_questions import Kind
 from svitt_ego.side_by_side.commands import Commands
 from svitt_ego.training.run_directory import RunDirectory
 
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
+
+Way = Literal["as_trained", "shuffled", "still", "all_edges"]
+"""How a trained model is scored."""
+_ARGUMENTS: dict[Way, tuple[str, ...]] = {
+    "as_trained": (),
+    "shuffled": ("--frame-order", "shuffled"),
+    "still": ("--frame-order", "still"),
+    "all_edges": ("--all-edges",),
+}
+"""Of launch/evaluate_egomcq.py."""
 
 Watch = Callable[[int], None]
 """Is told, now and then, how many steps a training has taken."""
@@ -134,23 +143,23 @@ class Workshop:
         """Until now, over all launches."""
         return RunDirectory(self.run_folder(name)).steps_taken()
 
-    def score(self, name: str, order: FrameOrder = "as_filmed") -> Scores:
-        """Of a trained run, on all questions, with the frames of every clip in this order."""
-        output = self.run_folder(name) / f"egomcq_{order}.json"
+    def score(self, name: str, way: Way = "as_trained") -> Scores:
+        """Of a trained run, on all questions."""
+        output = self.run_folder(name) / f"egomcq_{way}.json"
         if not output.is_file():
-            arguments = ("--run", self.run_folder(name), "--frame-order", order, "--output", output)
+            arguments = ("--run", self.run_folder(name), "--output", output, *_ARGUMENTS[way])
             self.commands.run(name, "evaluate_egomcq.py", "--precision", _precision(), *arguments)
         return Scores.of_file(output)
 
-    def spoilt_score(self, name: str, order: FrameOrder) -> Scores:
+    def other_score(self, name: str, way: Way) -> Scores:
         """The same, kept beside the results.
 
         Raises:
             ConfigError: a command failed, or the file is damaged.
         """
-        path = self.result_file(f"{name}-{order}")
+        path = self.result_file(f"{name}-{way}")
         if not path.is_file():
-            _write(path, self.score(name, order).to_json())
+            _write(path, self.score(name, way).to_json())
         with _damage_named(path):
             return Scores.of_json(json.loads(path.read_text(encoding="utf-8")))
 

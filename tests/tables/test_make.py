@@ -43,6 +43,7 @@ def test_results_alone_make_the_tables_again(stand_ins, egosynth, tmp_path):
     of_rows = [f"{row.name}-0" for row in preset.rows]
     assert stand_ins[:2] == ["warm_start", "export of warm_start"]
     assert sorted(stand_ins[2:]) == sorted(of_rows)
+    assert [row.name for row, _ in first.rows][:2] == ["sparse", "sparse_all_edges"]
     start = f"model.pretrained={folder / 'runs' / 'warm_start' / 'exported'}"
     assert all(start in result.overrides for _, of_row in first.rows for result in of_row)
 

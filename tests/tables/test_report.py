@@ -9,7 +9,7 @@ import pytest
 from svitt_ego.tables.make import Outcome, seeds_of
 from svitt_ego.tables.presets import PRESETS
 from svitt_ego.tables.report import markdown, report_of, write_report
-from svitt_ego.tables.rows import ABLATIONS
+from svitt_ego.tables.rows import ABLATIONS, ALL_EDGES
 from svitt_ego.tables.runs import Result, Scores
 
 QUESTIONS = 400
@@ -29,6 +29,7 @@ def outcome():
     for row in preset.rows:
         of_row = share.get(row.name, 0.6)
         rows.append((row, tuple(result(rng, 0.9, of_row) for _ in range(seeds_of(row, preset)))))
+    rows.append((ALL_EDGES, tuple(result(rng, 0.9, 0.6) for _ in range(preset.seeds))))
     watching = result(rng, 0.8, 0.25).scores
     return Outcome(
         preset, result(rng, 0.9, 0.3), tuple(rows), result(rng, 0.95, 0.7), {"shuffled": watching}
@@ -68,5 +69,8 @@ def test_figures(outcome, tmp_path):
     shown = lines["headline"].intra
     accuracy = f"{shown.mean:.1f} ({shown.low:.1f} to {shown.high:.1f})"
     assert f"| {accuracy} | 50 | 0.25 | 70 | 0.3 |" in text
+    table_2 = text[text.index("## Table 2") : text.index("## Ablations")]
+    assert "| sparse, EgoNCE, evaluated with all edges - dense, EgoNCE |" in table_2
+    assert text.count("evaluated with all edges") == table_2.count("evaluated with all edges") == 2
     for title in ("Table 1: objective", "Table 2: sparsity", "Ablations", "No shortcuts"):
         assert f"## {title}" in text

@@ -33,7 +33,7 @@ def test_a_run_is_trained_and_scored_once(workshop, monkeypatch):
     run = RunDirectory(workshop.run_folder("warm"))
     assert run.newest_tag() == f"step-{result.steps:06d}"
     assert result.peak_bytes > 2**20 and result.step_s > 0 and result.training_s >= result.step_s
-    answers = json.loads((run.path / "egomcq_as_filmed.json").read_text())
+    answers = json.loads((run.path / "egomcq_as_trained.json").read_text())
     for kind in ("inter", "intra"):
         right = result.scores.of(kind)
         assert len(right) == answers["questions"][kind] == 5
@@ -43,12 +43,12 @@ def test_a_run_is_trained_and_scored_once(workshop, monkeypatch):
     start = (*SMALL, f"model.pretrained={exported}", "training.epochs=1")
     assert workshop.result("next", start, seen.append).steps == result.steps
 
-    still = workshop.spoilt_score("warm", "still")
+    still = workshop.other_score("warm", "still")
     assert still == Scores.of_file(run.path / "egomcq_still.json")
 
     monkeypatch.setattr(workshop.commands, "run", lambda *_, **__: pytest.fail("made again"))
     assert workshop.result("warm", SMALL, seen.append) == result
-    assert workshop.spoilt_score("warm", "still") == still
+    assert workshop.other_score("warm", "still") == still
     assert workshop.export("warm") == exported
     with pytest.raises(ConfigError, match=r"warm\.json: made with other settings"):
         workshop.result("warm", SMALL[1:], seen.append)
