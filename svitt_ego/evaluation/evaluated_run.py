@@ -34,7 +34,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, default_run: Path | None 
     parser.add_argument(
         "--all-edges",
         action="store_true",
-        help="let every patch see all others, where sparse edges were trained",
+        help="attend to all patches that are left, where sparse edges were trained",
     )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="fp32", help="of the model (default: fp32)"
@@ -69,7 +69,7 @@ class EvaluatedRun:
     tokenizer: "PreTrainedTokenizerBase"
     recipe: Recipe
     all_edges: bool
-    """Whether every patch sees all others, though sparse edges were trained."""
+    """Whether patches attend to all others, though sparse edges were trained."""
     weights_sha256: str
     """Of the checkpoint's weights: what was made with them can tell."""
 

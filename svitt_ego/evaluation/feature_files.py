@@ -118,6 +118,10 @@ def write_features(
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+_BEFORE_ALL_EDGES = {"all_edges": "False"}
+"""What files do not say that were written when there was no choice."""
+
+
 def windows_there(path: Path, identity: Mapping[str, str]) -> int | None:
     """How many windows a file has; None where it is to be made: there is none, or a damaged one.
 
@@ -126,7 +130,7 @@ def windows_there(path: Path, identity: Mapping[str, str]) -> int | None:
     """
     try:
         with safe_open(path, framework="np") as file:
-            found = file.metadata() or {}
+            found = _BEFORE_ALL_EDGES | (file.metadata() or {})
             windows = file.get_slice(FEATURES).get_shape()[0]
     except (OSError, SafetensorError):
         return None

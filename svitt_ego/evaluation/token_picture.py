@@ -74,6 +74,7 @@ def save_token_pictures(model: SViTTEgo, trace: TokenTrace, folder: Path) -> lis
     save_gif(frames, paths[1], ANIMATION_FPS)
     save_mp4(frames, paths[2], ANIMATION_FPS)
     video, frames = model.recipe.video, len(trace.frames)
+    (folder / "patterns.png").unlink(missing_ok=True)  # of an earlier call
     if video.edge_sparsity is not None:
         paths.append(folder / "patterns.png")
         counts = token_counts(video.node_sparsity, video.layers, frames * video.patches_per_frame)

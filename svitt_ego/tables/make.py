@@ -160,14 +160,17 @@ class _Bar:
         with self._lock:
             self._bar.initial += result.steps if made else 0
             self._current.remove(name)
-        self._show(name, result.steps)
+            self._draw(name, result.steps)
         return result
 
     def _show(self, name: str, steps: int) -> None:
         with self._lock:
-            self._done[name] = steps
-            self._bar.n = sum(self._done.values())
-            self._bar.refresh()
+            self._draw(name, steps)
+
+    def _draw(self, name: str, steps: int) -> None:
+        self._done[name] = steps
+        self._bar.n = sum(self._done.values())
+        self._bar.refresh()
 
 
 @contextmanager

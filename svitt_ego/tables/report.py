@@ -74,7 +74,7 @@ def report_of(outcome: Outcome) -> Report:
         for title, scores in outcome.shortcuts.items()
     ]
     shortcuts += [line for line in lines if "shortcut" in line.tables]
-    pairs = [(OURS, INFONCE_ROW), (OURS, DENSE_ROW), (ALL_EDGES, DENSE_ROW)]
+    pairs = [(OURS, INFONCE_ROW), (OURS, DENSE_ROW), (ALL_EDGES, DENSE_ROW), (ALL_EDGES, OURS)]
     pairs += [(row, OURS) for row, _ in outcome.rows if row.tables == ("ablation",)]
     return Report(
         size=outcome.preset.size,

@@ -119,6 +119,8 @@ class Workshop:
         """
         path, all_overrides = self.result_file(name), [*self.shared, *overrides]
         if not path.is_file():
+            for way in _ARGUMENTS:  # of an earlier model
+                self.result_file(f"{name}-{way}").unlink(missing_ok=True)
             self.train(name, all_overrides, watch)
             result = self._summary(name, all_overrides, self.score(name))
             _write(path, asdict(result) | {"scores": result.scores.to_json()})
