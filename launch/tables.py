@@ -50,7 +50,8 @@ def main() -> None:
         results = arguments.results or folder
         paths = write_report(report, results)
         if results != folder:
-            shutil.copytree(folder / "results", results / "answers", dirs_exist_ok=True)
+            shutil.rmtree(results / "answers", ignore_errors=True)  # of rows there were
+            shutil.copytree(folder / "results", results / "answers")
         print(f"\n{paths[1].read_text()}")
         print("\n".join(map(str, paths)))
 

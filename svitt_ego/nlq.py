@@ -127,19 +127,21 @@ class Pipeline:
     def _train_video_text(self) -> None:
         """
         Raises:
-            ConfigError: the run that is there is of another recipe.
+            ConfigError: the run that is there is of another recipe, or older than its dataset.
         """
-        if _is_trained(RunDirectory(self.video_text), load_recipe(VIDEO_TEXT)):
+        run, narrations = RunDirectory(self.video_text), self.dataset / "egoclip.csv"
+        if _is_trained(run, load_recipe(VIDEO_TEXT), [narrations]):
             print(f"{self.video_text}: {ALREADY_THERE}")
             return
         run_deepspeed(self.processes, "launch/pretrain.py", *_training(VIDEO_TEXT, self.video_text))
 
     def _extract(self) -> None:
         index = self.features / INDEX
-        if is_newer(index, RunDirectory(self.video_text).pointer):
+        train, val = self.train, self.val
+        made_from = (RunDirectory(self.video_text).pointer, train, val)
+        if all(is_newer(index, source) for source in made_from):
             print(ALREADY_THERE)
             return
-        train, val = self.train, self.val
         run_python(
             *("launch/narration_queries.py", "--metadata", self.dataset / "egoclip.csv"),
             *("--clips", train, "--output", self.narrations),
@@ -159,17 +161,21 @@ class Pipeline:
             doing: dict[str, str] = {}
             lock = Lock()
 
+            def show() -> None:
+                bar.set_postfix_str(" | ".join(map(": ".join, doing.items())))
+
             def make(row: Row) -> None:
                 def tell(what: str) -> None:
                     with lock:
                         doing[row.name] = what
-                        bar.set_postfix_str(" | ".join(map(": ".join, doing.items())))
+                        show()
 
                 self._train_row(row, tell)
                 tell("answers")
                 self._answer(row)
                 with lock:
                     del doing[row.name]
+                    show()
                     bar.update()
 
             for made in as_completed([later(make, row) for row in ROWS]):

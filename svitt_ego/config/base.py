@@ -94,9 +94,9 @@ class BaseTraining(Section):
     best_metric: Literal["loss"] = "loss"
     """Mean over the steps since the checkpoint before."""
     track_memory_every_steps: PositiveInt = 1
-    """On a CPU the memory of the first two steps and of each so-many-th is recorded: tracking it
-    takes up to a third of a small model's step. On CUDA the allocator's counters cost nothing and
-    are recorded for every step."""
+    """On a CPU the memory of a launch's first two steps and of each so-many-th is recorded:
+    tracking it takes up to a third of a small model's step. On CUDA the allocator's counters cost
+    nothing and are recorded for every step."""
 
     @property
     def compares_micro_batch(self) -> bool:

@@ -96,9 +96,10 @@ def load_evaluated_run(
     tokenizer = load_tokenizer(recipe.data.tokenizer, recipe.model.text.vocabulary_size)
     model, _ = load_trained_model(arguments.run, arguments.tag)
     model = with_max_frames(model, recipe.model.video.max_frames)
-    all_edges = arguments.all_edges and model.recipe.video.edge_sparsity is not None
-    if all_edges:
+    as_trained = model
+    if arguments.all_edges:
         model = with_all_edges(model)
+    all_edges = model is not as_trained
     model = model.to(ranks.device, getattr(torch, PRECISIONS[arguments.precision])).eval()
     directory = RunDirectory(arguments.run)
     with directory.weights_file(arguments.tag or str(directory.newest_tag())).open("rb") as file:

@@ -209,7 +209,7 @@ def throughput(run: TrainedRun) -> Figure | None:
 
 @matplotlib.rc_context(STYLE)
 def peaks_over_steps(run: TrainedRun) -> Figure | None:
-    """Each step's peak, by category where known."""
+    """The peak of each step that was tracked, by category where known."""
     records = [r for r in run.records if r.get("peak_bytes") is not None and "step" in r]
     if not records:
         return None

@@ -23,6 +23,8 @@ _POLL_S = 3.0
 
 
 class Commands:
+    """Runs scripts of launch/, each on a share of the cores, and knows those that run."""
+
     def __init__(self, logs: Path, shares: CoreShares) -> None:
         """
         Args:
@@ -40,7 +42,7 @@ class Commands:
         """A script of launch/ on a share of the cores, to its end.
 
         Args:
-            name: of the log.
+            name: of the log; errors name it too.
             watch: called now and then while it runs.
 
         Raises:
@@ -55,12 +57,18 @@ class Commands:
             file.write(f"$ {script} {' '.join(map(str, arguments))}\n")
             file.flush()
             process = subprocess.Popen([str(word) for word in command], stdout=file, stderr=file)
-            os.sched_setaffinity(process.pid, cores)  # before it has threads, which inherit it
             self._running.add(process)
-            if self._stopped:  # meanwhile
+            try:
+                os.sched_setaffinity(process.pid, cores)  # before it has threads: they inherit it
+                if self._stopped:  # meanwhile
+                    process.terminate()
+                code = _ended(process, watch)
+            except BaseException:
                 process.terminate()
-            code = _ended(process, watch)
-            self._running.remove(process)
+                process.wait()  # or its cores would be dealt out while it runs
+                raise
+            finally:
+                self._running.remove(process)
         if code == INTERRUPTED:
             raise ConfigError(f"{name} was stopped; the same command goes on from its checkpoint")
         if code:
@@ -91,11 +99,14 @@ class Commands:
             try:
                 yield partial(pool.submit, attempt)
             except BaseException as error:
+                first = failed[:1]  # before those that fail because of the stop
                 pool.shutdown(wait=False, cancel_futures=True)
                 self.stop()
-                if failed and isinstance(error, Exception):  # not Ctrl-C, of which they die too
-                    raise failed[0] from None
+                if first and isinstance(error, Exception):  # not Ctrl-C, of which they die too
+                    raise first[0] from None
                 raise
+        if failed:  # and nobody has asked
+            raise failed[0]
 
 
 def _ended(process: subprocess.Popen[bytes], watch: Callable[[], None] | None) -> int:

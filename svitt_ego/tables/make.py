@@ -1,7 +1,7 @@
 """All runs of a preset, each once, as many at a time as there are shares of the cores."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from threading import Lock
 
 from tqdm import tqdm
 
-from svitt_ego.config import Recipe, load_recipe
+from svitt_ego.config import ConfigError, Recipe, load_recipe
 from svitt_ego.data.metadata import ClipTable
 from svitt_ego.data.sampler import epoch_sampler
 from svitt_ego.data.synthetic.generate import generate
@@ -66,14 +66,15 @@ def make_runs(preset: Preset, folder: Path, dataset: Path, jobs: int | None = No
         def run(name: str, epochs: float, *overrides: str) -> Future[Result]:
             return later(bar.result, name, (f"training.epochs={epochs}", *overrides))
 
-        headline = None
-        if preset.headline_epochs:  # the longest comes first, beside all others
-            headline = run(HEADLINE.name, preset.headline_epochs, *HEADLINE.overrides)
-        warm = run(WARM, preset.warm_epochs, *WARM_START).result()
         names = {
             row: [f"{row.name}-{seed}" for seed in range(seeds_of(row, preset))]
             for row in preset.rows
         }
+        _check_start(workshop, [name for of_row in names.values() for name in of_row])
+        headline = None
+        if preset.headline_epochs:  # the longest comes first, beside all others
+            headline = run(HEADLINE.name, preset.headline_epochs, *HEADLINE.overrides)
+        warm = run(WARM, preset.warm_epochs, *WARM_START).result()
         if not all(workshop.result_file(name).is_file() for name in chain(*names.values())):
             later(workshop.export, WARM).result()
         start = f"model.pretrained={workshop.export_folder(WARM)}"
@@ -108,7 +109,21 @@ def make_runs(preset: Preset, folder: Path, dataset: Path, jobs: int | None = No
     )
 
 
+def _check_start(workshop: Workshop, names: Sequence[str]) -> None:
+    """
+    Raises:
+        ConfigError: there are results of rows, but not of what they started from.
+    """
+    made = [name for name in names if workshop.result_file(name).is_file()]
+    if made and not workshop.result_file(WARM).is_file():
+        raise ConfigError(
+            f"{workshop.result_file(made[0])}: started from a run whose result is gone: delete "
+            f"{workshop.folder} to make all runs again"
+        )
+
+
 def seeds_of(row: Row, preset: Preset) -> int:
+    """How many runs a row has."""
     return preset.seeds if row in SEEDED else 1
 
 
@@ -153,9 +168,8 @@ class _Bar:
         # Steps of an earlier call took no time of this one: not to be counted in the estimate.
         made = self._workshop.result_file(name).is_file()
         with self._lock:
-            self._bar.initial += 0 if made else self._workshop.steps_taken(name)
+            self._bar.initial += 0 if made else self._workshop.steps_kept(name)
             self._current.append(name)
-            self._bar.set_postfix_str(" | ".join(self._current), refresh=False)
         result = self._workshop.result(name, overrides, partial(self._show, name))
         with self._lock:
             self._bar.initial += result.steps if made else 0
@@ -169,6 +183,7 @@ class _Bar:
 
     def _draw(self, name: str, steps: int) -> None:
         self._done[name] = steps
+        self._bar.set_postfix_str(" | ".join(self._current), refresh=False)
         self._bar.n = sum(self._done.values())
         self._bar.refresh()
 

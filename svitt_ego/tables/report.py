@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ def report_of(outcome: Outcome) -> Report:
     answers = {row.name: [r.scores for r in results] for row, results in outcome.rows}
     lines = [_line("warm_start", "the common start", (), [outcome.warm_start])]
     lines += [_line(row.name, row.title, row.tables, results) for row, results in outcome.rows]
+    lines = [line if line.name != ALL_EDGES.name else _without_costs(line) for line in lines]
     if outcome.headline:
         lines.append(_line("headline", "headline, from nothing", ("headline",), [outcome.headline]))
     shortcuts = [
@@ -103,8 +104,9 @@ def markdown(report: Report) -> str:
         f"Size `{report.size}`: {size.train_videos} training videos, {size.test_videos} held out; "
         f"EgoMCQ-style questions: {counts}; chance is 20. Accuracies of the dual encoder in "
         "percent, with 95% bootstrap intervals over questions and seeds. Memory is the highest of "
-        "a training step, time its median, training the sum of all steps, of the first seed; on "
-        "a CPU each run has its share of the cores (`--jobs`). Made by `make tables`.",
+        "a training step whose memory was tracked, time its median, training the sum of all steps, "
+        "of the first seed; on a CPU each run has its share of the cores (`--jobs`). Made by "
+        "`make tables`.",
     ]
     headline = [line for line in report.lines if "headline" in line.tables]
     if headline:
@@ -138,6 +140,11 @@ def _line(name: str, title: str, tables: tuple[Table, ...], results: Sequence[Re
         steps=results[0].steps,
         training_s=results[0].training_s,
     )
+
+
+def _without_costs(line: Line) -> Line:
+    """Of a row that was not trained: the training's would be taken for those of evaluating."""
+    return replace(line, peak_bytes=None, step_s=None, steps=None, training_s=None)
 
 
 def _difference(ours: Row, theirs: Row, answers: dict[str, list[Scores]]) -> Difference:

@@ -22,7 +22,7 @@ from svitt_ego.durable_files import read_json_lines, write_atomically
 from svitt_ego.evaluation.egomcq import KINDS
 from svitt_ego.evaluation.mcq_questions import Kind
 from svitt_ego.side_by_side.commands import Commands
-from svitt_ego.training.run_directory import RunDirectory
+from svitt_ego.training.run_directory import RunDirectory, step_of
 
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
 
@@ -145,12 +145,19 @@ class Workshop:
         """Until now, over all launches."""
         return RunDirectory(self.run_folder(name)).steps_taken()
 
+    def steps_kept(self, name: str) -> int:
+        """Of the newest checkpoint, from which the next launch goes on."""
+        tag = RunDirectory(self.run_folder(name)).newest_tag()
+        return step_of(tag) if tag else 0
+
     def score(self, name: str, way: Way = "as_trained") -> Scores:
         """Of a trained run, on all questions."""
         output = self.run_folder(name) / f"egomcq_{way}.json"
         if not output.is_file():
             arguments = ("--run", self.run_folder(name), "--output", output, *_ARGUMENTS[way])
-            self.commands.run(name, "evaluate_egomcq.py", "--precision", _precision(), *arguments)
+            self._check_there(name)
+            log = f"{name}-{way}"  # several at a time
+            self.commands.run(log, "evaluate_egomcq.py", "--precision", _precision(), *arguments)
         return Scores.of_file(output)
 
     def other_score(self, name: str, way: Way) -> Scores:
@@ -166,12 +173,24 @@ class Workshop:
             return Scores.of_json(json.loads(path.read_text(encoding="utf-8")))
 
     def export(self, name: str) -> Path:
-        """The model of a trained run, as a folder that others start from."""
+        """The model of a trained run, as a folder that others start from.
+
+        Raises:
+            ConfigError: the command failed, or the run is gone, though its result is there.
+        """
         folder = self.export_folder(name)
         if not (folder / "config.json").is_file():  # written last
+            self._check_there(name)
             shutil.rmtree(folder, ignore_errors=True)
             self.commands.run(name, "export.py", self.run_folder(name), "--output", folder)
         return folder
+
+    def _check_there(self, name: str) -> None:
+        if not self.run_folder(name).is_dir():
+            raise ConfigError(
+                f"{self.run_folder(name)}: is gone, and not all was made with it: delete "
+                f"{self.folder} to make all runs again"
+            )
 
     def _summary(self, name: str, overrides: list[str], scores: Scores) -> Result:
         records = read_json_lines(RunDirectory(self.run_folder(name)).records_file)

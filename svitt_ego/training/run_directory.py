@@ -139,7 +139,7 @@ class RunDirectory:
         return read_json_lines(self.launches_file)
 
     def steps_taken(self) -> int:
-        """Until now, over all launches; one that is being written may be counted too."""
+        """Until now, over all launches; those after the newest checkpoint are to be taken again."""
         file = self.records_file
         return file.read_bytes().count(b"\n") if file.is_file() else 0
 

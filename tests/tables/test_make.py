@@ -50,19 +50,30 @@ def test_results_alone_make_the_tables_again(stand_ins, egosynth, tmp_path):
     start = f"model.pretrained={folder / 'runs' / 'warm_start' / 'exported'}"
     assert all(start in result.overrides for _, of_row in first.rows for result in of_row)
 
-    shutil.rmtree(folder / "runs")
     stand_ins.clear()
-    assert make_runs(preset, folder, egosynth, jobs=1) == first
-    assert stand_ins == []
-
     (folder / "results" / "dense-0.json").unlink()
     make_runs(preset, folder, egosynth, jobs=1)
     assert stand_ins == ["export of warm_start", "dense-0"]
 
     stand_ins.clear()
     (folder / "results" / "sparse-0.json").unlink()
-    make_runs(preset, folder, egosynth, jobs=1)
+    second = make_runs(preset, folder, egosynth, jobs=1)
     assert stand_ins == ["export of warm_start", "sparse-0", *ways]
+
+    shutil.rmtree(folder / "runs")
+    stand_ins.clear()
+    assert make_runs(preset, folder, egosynth, jobs=1) == second
+    assert stand_ins == []
+
+
+def test_rows_are_not_taken_for_those_of_another_start(stand_ins, egosynth, tmp_path):
+    folder = tmp_path / "tables"
+    make_runs(PRESETS["smoke"], folder, egosynth, jobs=1)
+    stand_ins.clear()
+    (folder / "results" / "warm_start.json").unlink()
+    with pytest.raises(ConfigError, match=r"sparse-0\.json: started from a run whose result is"):
+        make_runs(PRESETS["smoke"], folder, egosynth, jobs=1)
+    assert stand_ins == []
 
 
 def test_results_of_another_preset_are_refused(stand_ins, egosynth, tmp_path):

@@ -60,6 +60,12 @@ def test_what_a_command_complains_of_is_passed_on(workshop):
     assert not workshop.result_file("bad").exists()
 
 
+def test_what_is_made_of_a_run_that_is_gone_is_refused(workshop):
+    for make in (workshop.export, workshop.score):
+        with pytest.raises(ConfigError, match=r"runs/gone: is gone, and not all was made with it"):
+            make("gone")
+
+
 def test_a_damaged_result_is_named(workshop):
     path = workshop.result_file("torn")
     path.parent.mkdir(parents=True, exist_ok=True)
