@@ -14,6 +14,9 @@ from svitt_ego.profiling.recorder import MemoryRecorder
 from svitt_ego.training.draws import Draws
 from svitt_ego.training.job import TrainingBatch
 
+_RESIDENT = "rss_high_water_bytes"
+"""In a record: of the rank that has the most."""
+
 
 @dataclass(frozen=True)
 class RankStep:
@@ -120,8 +123,11 @@ def step_record(
         "step_s": step_s,
         "faults": [vars(fault) for rank in of_ranks for fault in rank.faults],
     }
+    resident = [rank.memory.get(_RESIDENT) for rank in of_ranks]
+    known = [value for value in resident if value is not None]
+    highest = {_RESIDENT: max(known)} if known else {}
     if "peak_bytes" not in of_ranks[0].memory:  # every rank tracks the same steps
-        return record | of_ranks[0].memory
+        return record | of_ranks[0].memory | highest
     peaks = [rank.memory["peak_bytes"] for rank in of_ranks]
     largest = max(range(len(peaks)), key=peaks.__getitem__)
     return (
@@ -132,6 +138,7 @@ def step_record(
             "rank_peak_bytes": peaks,
             "rank_peak_bytes_mean": sum(peaks) / len(peaks),
         }
+        | highest
     )
 
 
