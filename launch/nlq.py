@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from svitt_ego.command_line import one_line_errors, positive
-from svitt_ego.nlq import Pipeline, table
+from svitt_ego.nlq.pipeline import Pipeline
+from svitt_ego.nlq.summary import table
 
 
 def main() -> None:

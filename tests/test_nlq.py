@@ -2,16 +2,19 @@
 
 import json
 import os
+from collections import defaultdict
 
 import pytest
 
-from svitt_ego import nlq
 from svitt_ego.config import ConfigError, load_recipe
 from svitt_ego.config.grounding import GroundingRecipe
 from svitt_ego.grounding.features import query_file
 from svitt_ego.grounding.prediction_file import write_predictions
 from svitt_ego.grounding.queries import read_queries
-from svitt_ego.nlq import CENTRE, FLOORS, MAIN, QUERIES, ROWS, Pipeline, table
+from svitt_ego.nlq import pipeline as steps
+from svitt_ego.nlq.pipeline import Pipeline
+from svitt_ego.nlq.rows import CENTRE, FLOORS, MAIN, QUERIES, ROWS
+from svitt_ego.nlq.summary import summarise, table
 from svitt_ego.training.run_directory import RunDirectory
 from tests.grounding.nlq_files import nlq_clip, nlq_query, write_features, write_nlq
 
@@ -40,7 +43,7 @@ def test_summary_and_table(pipeline):
     for name in (*(row.name for row in ROWS), CENTRE):
         answers = right if name == MAIN.name else {} if name == CENTRE else half
         write_predictions(pipeline._predictions(name), queries.usable, answers)
-    summary = pipeline._summary(queries)
+    summary = summarise(queries, pipeline._predictions)
     assert (summary["queries"], summary["null_queries"], summary["clips"]) == (2, 1, 1)
     recalls = {name: row["recalls"] for name, row in summary["rows"].items()}
     assert recalls[MAIN.name]["R@1 IoU>0.3"] == 50
@@ -54,7 +57,7 @@ def test_summary_and_table(pipeline):
     assert of_objects["queries"] == of_places["queries"] == 1
     assert (of_objects["R@1 IoU>0.3"], of_places["R@1 IoU>0.3"]) == (100, 0)
     assert json.loads(json.dumps(summary)) == summary
-    shown = table(summary | {"wall_s": 1.5})
+    shown = table(summary | {"wall_s": 1.5, "timeline": "timeline.png"})
     for said in ("VSLNet", "centre prior", "100.00", "2 queries about 1 clips", "1.5"):
         assert said in shown
 
@@ -92,10 +95,29 @@ def test_training_reads_what_is_in_the_output_folder(pipeline, monkeypatch):
     assert f"model.pretrained={pointer.parents[1]}" in of_queries
 
 
+def test_each_row_is_trained_and_answered_after_that(pipeline, monkeypatch):
+    pipeline.train = write_nlq(pipeline.root / "nlq_train.json", nlq_clip("a", nlq_query(1, 3)))
+    done = defaultdict(list)
+    write_features(pipeline.features, ["a"])
+    monkeypatch.setattr(
+        pipeline.commands, "run", lambda folder, script, *_, **__: done[folder].append(script)
+    )
+    pipeline._make_rows()
+    once = ["train_grounding.py", "evaluate_grounding.py"]
+    assert done == {row.folder: once if row is not MAIN else [once[0], *once] for row in ROWS}
+
+    def refuse(folder, script, *_, **__):
+        raise ConfigError(f"no room for {folder}")
+
+    monkeypatch.setattr(pipeline.commands, "run", refuse)
+    with pytest.raises(ConfigError, match="no room for"):
+        pipeline._make_rows()
+
+
 def test_a_run_older_than_what_it_is_made_from_is_refused(pipeline):
     directory = RunDirectory(pipeline.root / "run", GroundingRecipe)
     recipe = load_recipe(QUERIES, (), GroundingRecipe)
-    assert not nlq._is_trained(directory, recipe, [])
+    assert not steps._is_trained(directory, recipe, [])
     directory.write_setup(recipe, {}, {"total_steps": 3})
     directory.weights_file("step-000003").parent.mkdir(parents=True)
     directory.weights_file("step-000003").touch()
@@ -103,10 +125,10 @@ def test_a_run_older_than_what_it_is_made_from_is_refused(pipeline):
     source = pipeline.root / "index.json"
     source.touch()
     os.utime(source, (1, 1))
-    assert nlq._is_trained(directory, recipe, [source])
+    assert steps._is_trained(directory, recipe, [source])
     os.utime(directory.pointer, (0, 0))
     with pytest.raises(ConfigError, match=r"run: is older than .*index\.json: remove it"):
-        nlq._is_trained(directory, recipe, [source])
+        steps._is_trained(directory, recipe, [source])
 
 
 def test_noise_and_blanks_are_made_anew_after_what_they_stand_for(pipeline):

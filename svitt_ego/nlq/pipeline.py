@@ -1,4 +1,4 @@
-"""Temporal grounding in small: what `make nlq` runs, each step by the command a user would type.
+"""What `make nlq` runs, each step by the command a user would type.
 
 From raw video to a score: EgoSynth-NLQ, a video-text model trained on its narrations, features, a
 grounding model trained on narrations and fine-tuned on queries, and beside it what such a score
@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -27,46 +26,16 @@ from svitt_ego.data.synthetic.nlq.generate import generate_nlq
 from svitt_ego.durable_files import write_atomically
 from svitt_ego.grounding.features import INDEX, query_file
 from svitt_ego.grounding.floors import centre_prior, write_blank_texts, write_random_features
-from svitt_ego.grounding.prediction_file import read_predictions, write_predictions
+from svitt_ego.grounding.prediction_file import write_predictions
 from svitt_ego.grounding.queries import Queries, read_queries
-from svitt_ego.grounding.score import score
+from svitt_ego.nlq.rows import CENTRE, MAIN, NARRATIONS, QUERIES, ROWS, VIDEO_TEXT, Row
+from svitt_ego.nlq.summary import summarise
 from svitt_ego.shown_commands import ALREADY_THERE, is_newer, run_deepspeed, run_python, title
 from svitt_ego.side_by_side.commands import Commands
 from svitt_ego.side_by_side.core_shares import CoreShares
 from svitt_ego.training.run_directory import RunDirectory, step_of
 
 DEEPSPEED_CONFIG = "ds_configs/zero2_cpu.json"
-VIDEO_TEXT, NARRATIONS, QUERIES, BASELINE = (
-    f"nlq/{name}" for name in ("video_text", "narrations", "queries", "vslnet")
-)
-CENTRE = "centre prior"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A grounding model to train and score."""
-
-    name: str
-    folder: str
-    """Of its runs."""
-    recipe: str = QUERIES
-    pretrains: bool = True
-    """On narrations first."""
-    sees: bool = True
-    """False: its features are noise."""
-    reads: bool = True
-    """False: all its queries are the same."""
-
-
-MAIN = Row("GroundNLQ", "grounding")
-ROWS = (
-    MAIN,
-    Row("GroundNLQ, no pre-training", "untaught", pretrains=False),
-    Row("VSLNet", "vslnet", recipe=BASELINE, pretrains=False),
-    Row("random features", "random_features", pretrains=False, sees=False),
-    Row("text-free", "text_free", pretrains=False, reads=False),
-)
-FLOORS = ("random features", "text-free", CENTRE)
 
 
 class Pipeline:
@@ -116,7 +85,7 @@ class Pipeline:
             queries.usable,
             centre_prior(trained_on.usable, queries.usable),
         )
-        summary = self._summary(queries)
+        summary = summarise(queries, self._predictions) | {"timeline": str(self.picture)}
         known = self.summary_file.is_file()
         earlier_s = json.loads(self.summary_file.read_text())["wall_s"] if known else 0.0
         summary["wall_s"] = round(earlier_s + time.monotonic() - started, 1)
@@ -263,40 +232,6 @@ class Pipeline:
     def _predictions(self, name: str) -> Path:
         return self.root / "predictions" / f"{name.replace(' ', '_').replace(',', '')}.json"
 
-    def _summary(self, queries: Queries) -> dict[str, Any]:
-        """Every figure from the prediction files, as the challenge would score them."""
-        names = [*(row.name for row in ROWS), CENTRE]
-        rows = {
-            name: asdict(score(queries.usable, read_predictions(self._predictions(name))))
-            for name in names
-        }
-        return {
-            "rows": rows,
-            "floors": list(FLOORS),
-            "queries": len(queries.usable),
-            "null_queries": queries.null,
-            "empty_windows": queries.empty_windows,
-            "clips": len(queries.clip_uids),
-            "by_template": self._by_template(queries),
-            "timeline": str(self.picture),
-        }
-
-    def _by_template(self, queries: Queries) -> dict[str, dict[str, float]]:
-        """Of the main row, for each kind of question: how many, and R@1 at IoU 0.3."""
-        templates: dict[str, str] = {}
-        for video in json.loads(self.val.read_text())["videos"]:
-            for clip in video["clips"]:
-                for annotation in clip["annotations"]:
-                    for index, query in enumerate(annotation["language_queries"]):
-                        templates[f"{annotation['annotation_uid']}_{index}"] = query["template"]
-        predictions = read_predictions(self._predictions(MAIN.name))
-        found = {}
-        for template in sorted(set(templates.values())):
-            own = [query for query in queries.usable if templates[query.id] == template]
-            result = score(own, {query.id: predictions[query.id] for query in own})
-            found[template] = {"queries": len(own), **result.recalls}
-        return found
-
     def _draw(self, queries: Queries) -> None:
         run_python(
             *("launch/score_grounding.py", "--queries", self.val),
@@ -326,18 +261,3 @@ def _training(recipe: str, run: Path, *changes: str) -> list[object]:
     arguments = ["--recipe", recipe, "--deepspeed_config", DEEPSPEED_CONFIG]
     arguments += ["--output-dir", run, "--resume", "auto"]
     return [*arguments, *(word for change in changes for word in ("--set", change))]
-
-
-def table(summary: dict[str, Any]) -> str:
-    """The rows for people."""
-    rows = summary["rows"]
-    names = list(next(iter(rows.values()))["recalls"])
-    width = max(map(len, rows))
-    lines = [f"{'':<{width}}  " + "  ".join(names)]
-    for name, row in rows.items():
-        figures = (f"{row['recalls'][key]:>{len(key)}.2f}" for key in names)
-        lines.append(f"{name:<{width}}  " + "  ".join(figures))
-    lines.append(f"{summary['queries']} queries about {summary['clips']} clips")
-    lines.append(f"seconds, of all calls that came to their end: {summary['wall_s']}")
-    lines.append(f"timeline: {summary['timeline']}")
-    return "\n".join(lines)
